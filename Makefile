@@ -1,0 +1,40 @@
+# make demo: fresh machine to report. make test: fresh machine to all checks. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test lint types contracts unit constraints clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/gi-edge demo --force
+
+test: lint types contracts unit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports --no-cache
+
+unit: install
+	$(BIN)/python -m pytest
+
+# The newest versions that all supported Pythons agree on; run make test afterwards, and commit both or neither.
+constraints: install
+	$(BIN)/uv pip compile pyproject.toml --extra all --extra dev --universal --python-version 3.10 \
+		--no-header --no-annotate --upgrade --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,95 @@
+"""Bench bundles: parity first, then speed, in separate passes."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from importlib import metadata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gi_edge.artifacts.bundle import Bundle, ModelEntry, Reference, read_bundle
+from gi_edge.artifacts.manifest import MANIFEST
+from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.data.pixels import DecodedFrames
+from gi_edge.files import sha256_file
+from gi_edge.progress import Progress
+from gi_edge.runtime.onnxruntime import open_session
+from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
+from gi_edge_bench.environment import environment_now
+from gi_edge_bench.parity import parity_pass, reference_frames
+from gi_edge_bench.timing import time_session
+
+
+def run(job: BenchJob, progress: Progress) -> BenchResult:
+    """Measure every model of every bundle. A failed parity is in the result, not an exception.
+
+    Raises: GiEdgeError if a bundle, its frames or the provider cannot serve.
+    """
+    bundles = tuple(_bundle_run(target, job.settings, progress) for target in job.targets)
+    return BenchResult(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        gi_edge_version=metadata.version("gi-edge"),
+        environment=environment_now(),
+        bundles=bundles,
+    )
+
+
+def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress) -> BundleRun:
+    bundle = read_bundle(target.bundle)
+    manifest = bundle.manifest
+    entries = [bundle.model(precision) for precision in settings.precisions] or list(manifest.models)
+    reference = bundle.reference()
+    frames = None if target.data is None else reference_frames(bundle, reference, target.data, progress)
+    models = tuple(_model_run(bundle, entry, frames, reference, settings, progress) for entry in entries)
+    return BundleRun(
+        name=manifest.name,
+        manifest_sha256=sha256_file(bundle.path / MANIFEST),
+        dataset=manifest.dataset.name,
+        dataset_licence=manifest.dataset.licence,
+        backbone=manifest.backbone.architecture,
+        backbone_licence=manifest.backbone.licence,
+        classes=manifest.classes,
+        split_kind=manifest.split.kind,
+        split_caution=manifest.split.caution,
+        size_px=manifest.preprocess.size_px,
+        models=models,
+    )
+
+
+def _model_run(
+    bundle: Bundle,
+    entry: ModelEntry,
+    frames: DecodedFrames | None,
+    reference: Reference,
+    settings: BenchSettings,
+    progress: Progress,
+) -> ModelRun:
+    path = bundle.path / entry.path
+    started = time.perf_counter()
+    session = open_session(path, settings.provider, settings.threads)
+    load_ms = (time.perf_counter() - started) * 1e3
+    title = f"{bundle.manifest.name} {entry.precision}"
+    progress.say(f"{title}: {session.runtime}, {session.provider}")
+    parity = None if frames is None else parity_pass(session, bundle, entry, frames, reference)
+    pixels = _any_pixels(bundle.manifest.preprocess.size_px) if frames is None else frames.pixels
+    with progress.task(f"time {title}", len(settings.batch_sizes)) as task:
+        latencies = tuple(time_session(session, pixels, size, settings, task) for size in settings.batch_sizes)
+    return ModelRun(
+        precision=entry.precision,
+        file=entry.path,
+        sha256=sha256_file(path),
+        size_bytes=path.stat().st_size,
+        runtime=session.runtime,
+        provider=session.provider,
+        load_ms=load_ms,
+        export_verdict=entry.verdict,
+        parity=parity,
+        latencies=latencies,
+    )
+
+
+def _any_pixels(size_px: int) -> NDArray[np.uint8]:
+    """Random frames, for speed alone: a dense network takes as long on them as on real ones."""
+    return np.random.default_rng(0).integers(0, 256, (8, size_px, size_px, 3), dtype=np.uint8)

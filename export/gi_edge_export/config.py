@@ -1,0 +1,26 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gi_edge.config import Value
+from gi_edge.metrics.parity import Precision
+
+
+class ExportJob(Value):
+    """Where an export reads and writes, and what it emits."""
+
+    adapter: Path
+    data: Path
+    """Folder of the dataset that the adapter was trained on; its test part is the reference."""
+    weights: Path | None = None
+    """Base weights, where the adapter was trained on a local file."""
+    precisions: tuple[Precision, ...] = ("fp32",)
+    name: str
+    output: Path
+    force: bool = False
+
+
+OPSET = 20
+"""ONNX operator set: the first with Gelu."""

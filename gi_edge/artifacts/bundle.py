@@ -1,0 +1,109 @@
+"""Bundle: what a device needs to answer, and to prove that it answers as the trained model did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gi_edge.artifacts.manifest import Manifest, read_manifest
+from gi_edge.config import Value
+from gi_edge.errors import ArtifactError
+from gi_edge.metrics.parity import Parity, Precision, Verdict
+
+LABELS_FILE = "labels.txt"
+PREPROCESS_FILE = "preprocess.json"
+REFERENCE_FILE = "reference.npz"
+_REFERENCE_ARRAYS = ("frame", "sha256", "label", "logits")
+
+
+class ModelEntry(Value):
+    """One model file: uint8 pixels [N, size, size, 3] RGB in, float32 logits [N, classes] out."""
+
+    precision: Precision
+    path: str
+    opset: int
+    verdict: Verdict
+    file_parity: Parity
+    """This file in ONNX Runtime on the CPU, fp16 widened to fp32, against the reference: was it translated rightly?"""
+
+
+class BundleManifest(Manifest):
+    """What a bundle holds and which verdicts it carries."""
+
+    kind: Literal["bundle"] = "bundle"
+    adapter_sha256: str
+    """sha256 of the adapter's manifest.json."""
+    majority_label: str
+    """Most frequent class of the training part."""
+    merge: Parity
+    """Merged against unmerged logits of the PyTorch model, fp32, on the held-out frames."""
+    models: tuple[ModelEntry, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The trained model's answers on the test part: PyTorch, fp32, adapter not merged, on the CPU."""
+
+    ids: tuple[str, ...]
+    sha256: tuple[str, ...]
+    """Of each image file, so that a device knows it compares the same frames."""
+    labels: NDArray[np.int64]
+    """[n] true class indices."""
+    logits: NDArray[np.float32]
+    """[n, classes]."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle folder."""
+
+    path: Path
+    manifest: BundleManifest
+
+    def model(self, precision: Precision) -> ModelEntry:
+        """Return the model of a precision.
+
+        Raises: ArtifactError if the bundle has none of that precision.
+        """
+        models = {entry.precision: entry for entry in self.manifest.models}
+        if precision not in models:
+            raise ArtifactError(
+                f"{self.path} has no {precision} model, only {', '.join(models)}",
+                fix=f"gi-edge export --adapter {self.manifest.name} --{precision} --force",
+            )
+        return models[precision]
+
+    def reference(self) -> Reference:
+        """Read reference.npz."""
+        return read_reference(self.path / REFERENCE_FILE)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check a bundle. Raises: ArtifactError if it is not whole and unaltered."""
+    remake = f"gi-edge export --adapter {path.name} --force"
+    return Bundle(path, read_manifest(path, BundleManifest, "bundle", remake))
+
+
+def write_reference(path: Path, reference: Reference) -> None:
+    """Write reference.npz: no pickle, text as fixed-width unicode."""
+    np.savez_compressed(
+        path,
+        frame=np.array(reference.ids, dtype=np.str_),
+        sha256=np.array(reference.sha256, dtype=np.str_),
+        label=reference.labels.astype(np.int64),
+        logits=reference.logits.astype(np.float32),
+    )
+
+
+def read_reference(path: Path) -> Reference:
+    """Read reference.npz. Raises: ArtifactError if it is absent or of another form."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            frame, sha256, label, logits = (arrays[name] for name in _REFERENCE_ARRAYS)
+    except (OSError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} holds no reference logits: {error}", fix="gi-edge export again") from error
+    return Reference(tuple(map(str, frame)), tuple(map(str, sha256)), label, logits)

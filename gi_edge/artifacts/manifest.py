@@ -1,0 +1,178 @@
+"""manifest.json: what an artefact folder holds and where it comes from. Readers trust nothing they did not hash."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+from gi_edge.config import Value, json_from_value, value_from_mapping
+from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.errors import ArtifactError
+from gi_edge.files import sha256_file
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+class FileEntry(Value):
+    """One file of an artefact; path is relative to its folder, with forward slashes."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class BackboneInfo(Value):
+    """The frozen model that an adapter belongs to."""
+
+    architecture: str
+    """timm model name, such as "convnextv2_tiny", or the name of the embedded one."""
+    weights: str
+    """"timm:TAG", "file:FILE NAME" or "embedded"."""
+    weights_sha256: str
+    """sha256 over the tensors without the classifier, as fp32 in name order: one identity in whichever file."""
+    licence: str
+
+
+class DatasetInfo(Value):
+    """The data that an adapter was trained on."""
+
+    name: str
+    spec: str
+    exclude: tuple[str, ...]
+    """Classes left out."""
+    licence: str
+    citation: str
+    frames: int
+    """Readable frames."""
+    unreadable: tuple[str, ...]
+    """Ids of frames that were skipped as unreadable."""
+
+
+class SplitInfo(Value):
+    """The split, whose rows stand in split.csv of the adapter."""
+
+    kind: Literal["group", "frame"]
+    group_noun: str
+    fingerprint: str
+    caution: str
+    train: int
+    val: int
+    test: int
+
+
+class Provenance(Value):
+    """What may differ between two artefacts of equal content."""
+
+    created: str
+    """UTC, ISO 8601."""
+    gi_edge_version: str
+    python: str
+    packages: dict[str, str]
+
+
+class Manifest(Value):
+    """Fields that every artefact has."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    backbone: BackboneInfo
+    dataset: DatasetInfo
+    split: SplitInfo
+    classes: tuple[str, ...]
+    """In the order of the logits."""
+    preprocess: PreprocessSpec
+    config: dict[str, Any]
+    """The resolved settings it was made with."""
+    files: tuple[FileEntry, ...] = ()
+    provenance: Provenance
+
+
+M = TypeVar("M", bound=Manifest)
+
+
+def provenance_now(packages: tuple[str, ...]) -> Provenance:
+    """Describe this moment and these installed packages."""
+    return Provenance(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        gi_edge_version=metadata.version("gi-edge"),
+        python=platform.python_version(),
+        packages=package_versions(packages),
+    )
+
+
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Hash every file below folder and write manifest.json beside them."""
+    entries = tuple(
+        FileEntry(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256_file(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    )
+    complete = manifest.model_copy(update={"files": entries})
+    (folder / MANIFEST).write_text(json_from_value(complete), encoding="utf-8")
+
+
+def read_manifest(folder: Path, model: type[M], kind: str, remake: str) -> M:
+    """Read and check an artefact folder. remake is the command that makes a new one.
+
+    Raises: ArtifactError if the manifest is absent, of another kind or a newer schema, or if a file is missing,
+    extra, altered or outside the folder.
+    """
+    path = folder / MANIFEST
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder} is no {kind}: {path.name} cannot be read ({error})", fix=remake) from error
+    found = data.get("kind") if isinstance(data, dict) else None
+    if found != kind:
+        raise ArtifactError(f"{folder} is no {kind}: its manifest says {found!r}", fix=remake)
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{folder} has schema {data.get('schema_version')!r}; this gi-edge reads {SCHEMA_VERSION}",
+            fix=f"update gi-edge, or make it anew: {remake}",
+        )
+    manifest = value_from_mapping(model, data, source=str(path))
+    _check_files(folder, manifest.files, remake)
+    return manifest
+
+
+def _check_files(folder: Path, entries: tuple[FileEntry, ...], remake: str) -> None:
+    listed: Mapping[str, FileEntry] = {entry.path: entry for entry in entries}
+    for entry in entries:
+        relative = PurePosixPath(entry.path)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise ArtifactError(f"{folder}: the manifest names a path outside, '{entry.path}'", fix=remake)
+    present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    present.pop(MANIFEST, None)
+    for name in sorted(listed.keys() | present.keys()):
+        fault = _fault_of_file(listed.get(name), present.get(name))
+        if fault:
+            raise ArtifactError(f"{folder}: the file '{name}' {fault}", fix=f"copy it again, or make it anew: {remake}")
+
+
+def _fault_of_file(entry: FileEntry | None, path: Path | None) -> str:
+    if entry is None:
+        return "is not listed in the manifest"
+    if path is None:
+        return "is missing"
+    if path.is_symlink() or not path.is_file():
+        return "is not a plain file"
+    if path.stat().st_size != entry.size_bytes or sha256_file(path) != entry.sha256:
+        return "was altered or cut short (its sha256 differs from the manifest's)"
+    return ""

@@ -1,0 +1,101 @@
+"""gi-edge bench."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gi_edge.cli.options import provider_option
+
+if TYPE_CHECKING:
+    from gi_edge.artifacts.results import BenchResult
+    from gi_edge.workspace import Workspace
+    from gi_edge_bench.config import BenchJob
+
+
+@click.command()
+@click.argument("bundles", nargs=-1)
+@click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
+@click.option("--speed-only", is_flag=True, help="Leave parity out: no dataset is needed, nothing is proved.")
+@provider_option
+@click.option("--precision", "precisions", type=click.Choice(["fp32", "fp16"]), multiple=True, help="Bench these only.")
+@click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Batch to time; may be repeated.")
+@click.option("--warmup-seconds", type=float, help="Untimed runs before each scenario.")
+@click.option("--minimum-seconds", type=float, help="A timed scenario lasts at least so long.")
+@click.option("--minimum-count", type=int, help="A timed scenario has at least so many batches.")
+@click.option("--threads", type=int, help="CPU threads of the runtime.")
+@click.option("--output", type=click.Path(path_type=Path), help="Result file, .json; reports/TIME.json unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the table.")
+def command(**given: Any) -> None:  # noqa: ANN401
+    """Prove that BUNDLES answer as the trained model did, then time them; all bundles unless named.
+
+    Writes reports/TIME.json, and beside it a page if the report extra is installed. Exit code 3 if a model does
+    not answer alike. Needs no torch.
+    """
+    from gi_edge.artifacts.results import write_result
+    from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
+    from gi_edge.cli.report import write_page
+    from gi_edge.deps import extra
+    from gi_edge.errors import MissingDependencyError
+    from gi_edge.report.tables import table_from_result
+
+    place = workspace()
+    progress = ConsoleProgress()
+    job = _job(place, given)
+    with extra("cuda"):
+        from gi_edge_bench.run import run
+    result = run(job, progress)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    output = given["output"] or place.root / "reports" / f"{stamp}.json"
+    write_result(output, result)
+    print_text(result.model_dump_json()) if given["as_json"] else print_table(table_from_result(result))
+    progress.say(f"wrote {shown_path(output)}")
+    try:
+        progress.say(f"wrote {shown_path(write_page(output, result))}")
+    except MissingDependencyError as error:
+        progress.say(f"no page: {error.message}. Then: {error.fix} && gi-edge report {shown_path(output)}")
+    _raise_for_verdicts(result)
+
+
+def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
+    from gi_edge.artifacts.bundle import read_bundle
+    from gi_edge.cli.datasets import data_folder
+    from gi_edge.config import value_from_mapping
+    from gi_edge.errors import ArtifactError
+    from gi_edge.workspace import artifact_folders
+    from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
+
+    folders = [place.bundle_path(name) for name in given["bundles"]] or artifact_folders(place.root / "bundles")
+    if not folders:
+        raise ArtifactError(f"no bundle in {place.root / 'bundles'}", fix="gi-edge export --adapter NAME")
+    if given["data"] and len(folders) > 1:
+        raise click.UsageError(f"--data fits one bundle, found {len(folders)}; name the one")
+    settings = {key: given[key] for key in BenchSettings.model_fields if given.get(key)}
+    return BenchJob(
+        settings=value_from_mapping(BenchSettings, settings, source="the bench options"),
+        targets=tuple(
+            BenchTarget(
+                bundle=folder,
+                data=None
+                if given["speed_only"]
+                else data_folder(place, read_bundle(folder).manifest.dataset.name, given["data"]),
+            )
+            for folder in folders
+        ),
+    )
+
+
+def _raise_for_verdicts(result: BenchResult) -> None:
+    from gi_edge.errors import GateError
+
+    for bundle in result.bundles:
+        for model in bundle.models:
+            if model.parity is not None and model.parity.verdict.status == "fail":
+                raise GateError(
+                    f"{bundle.name} {model.precision} does not answer as the trained model on {model.provider}: "
+                    f"{'; '.join(model.parity.verdict.reasons)}",
+                    fix=f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force",
+                )

@@ -1,0 +1,75 @@
+"""What the verbs share: progress on stderr, the workspace, JSON and tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from gi_edge.progress import Task
+from gi_edge.workspace import Workspace
+
+
+class ConsoleProgress:
+    """Messages and bars on stderr."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Task]:
+        """Show a bar while the block runs; only on a terminal, so that logs stay readable."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        shown = self._console.is_terminal
+        with RichProgress(*columns, console=self._console, transient=True, disable=not shown) as bars:
+            yield _Bar(bars, bars.add_task(title, total=total, note=""))
+
+
+class _Bar:
+    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._bars.update(self._task, advance=steps, note=note)
+
+
+def workspace() -> Workspace:
+    """Return the workspace of the current folder."""
+    return Workspace.find(Path.cwd())
+
+
+def shown_path(path: Path) -> str:
+    """Return a path relative to the current folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def print_table(table: RenderableType) -> None:
+    """Print a table to stdout, at least 100 columns wide when stdout is no terminal."""
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False).print(table)
+
+
+def print_text(text: str) -> None:
+    """Print text to stdout as it is."""
+    click.echo(text, nl=not text.endswith("\n"))

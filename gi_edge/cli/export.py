@@ -1,0 +1,70 @@
+"""gi-edge export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gi_edge.cli.options import force_option
+
+if TYPE_CHECKING:
+    from gi_edge.workspace import Workspace
+    from gi_edge_export.config import ExportJob
+
+
+@click.command()
+@click.option("--adapter", help="Adapter of the workspace, or its path; all adapters unless given.")
+@click.option("--fp16", is_flag=True, help="Emit a half-precision model too; fp32 is always emitted.")
+@click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Base weights, where training took a local file.")
+@click.option("--name", help="Name of the bundle; the adapter's name unless given.")
+@force_option
+@click.option("--json", "as_json", is_flag=True, help="Print the bundles' manifests as JSON lines.")
+def command(**given: Any) -> None:  # noqa: ANN401
+    """Merge adapters and write bundles of checked ONNX models, into bundles/NAME.
+
+    Every model is compared with the trained one on the held-out frames; if one does not answer alike, no bundle
+    is written and the exit code is 3.
+    """
+    from gi_edge.artifacts.adapter import read_adapter
+    from gi_edge.cli.console import ConsoleProgress, print_text, shown_path, workspace
+    from gi_edge.deps import extra
+    from gi_edge.errors import ArtifactError
+    from gi_edge.files import check_writable
+    from gi_edge.workspace import artifact_folders
+
+    place = workspace()
+    folders = [place.adapter_path(given["adapter"])] if given["adapter"] else artifact_folders(place.root / "adapters")
+    if not folders:
+        raise ArtifactError(f"no adapter in {place.root / 'adapters'}", fix="gi-edge train")
+    if len(folders) > 1 and (given["name"] or given["data"]):
+        raise click.UsageError(f"--name and --data fit one adapter, found {len(folders)}; add --adapter NAME")
+    jobs = [_job(place, read_adapter(folder).manifest.dataset.name, folder, given) for folder in folders]
+    for job in jobs:
+        check_writable(job.output, force=job.force)
+    progress = ConsoleProgress()
+    with extra("export"):
+        from gi_edge_export.run import run
+    for job in jobs:
+        bundle = run(job, progress)
+        if given["as_json"]:
+            print_text(bundle.manifest.model_dump_json())
+        progress.say(f"wrote {shown_path(bundle.path)}; next: gi-edge bench {job.name}")
+
+
+def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -> ExportJob:
+    from gi_edge.cli.datasets import data_folder
+    from gi_edge_export.config import ExportJob
+
+    name = given["name"] or adapter.name
+    return ExportJob(
+        adapter=adapter,
+        data=data_folder(place, dataset, given["data"]),
+        weights=given["weights"] or place.train_settings.get("weights"),
+        precisions=("fp32", "fp16") if given["fp16"] else ("fp32",),
+        name=name,
+        output=place.root / "bundles" / name,
+        force=given["force"],
+    )

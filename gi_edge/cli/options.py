@@ -1,0 +1,41 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DATA = (
+    click.option("--dataset", help="Name of a dataset of gi-edge.toml."),
+    click.option("--data", type=click.Path(path_type=Path), help="Folder of images, one folder per class."),
+    click.option("--spec", help="Dataset spec, such as folders or synthetic."),
+    click.option("--exclude", multiple=True, metavar="CLASS", help="Class to leave out; may be repeated."),
+)
+
+
+def data_options(function: F) -> F:
+    """Add --dataset, --data, --spec and --exclude."""
+    for option in reversed(_DATA):
+        function = option(function)
+    return function
+
+
+def force_option(function: F) -> F:
+    """Add --force."""
+    return click.option("--force", is_flag=True, help="Replace an existing output.")(function)
+
+
+def provider_option(function: F) -> F:
+    """Add --provider."""
+    return click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="auto: CUDA where the driver sees a device, else the CPU.",
+    )(function)

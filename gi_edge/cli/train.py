@@ -1,0 +1,102 @@
+"""gi-edge train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gi_edge.cli.options import F, data_options, force_option
+
+if TYPE_CHECKING:
+    from gi_edge.workspace import DatasetEntry, Workspace
+    from gi_edge_training.config import TrainJob
+
+_SETTINGS = (
+    click.option("--backbone", help="timm tag or architecture of a ConvNeXt-V2, or gi-edge-small (embedded)."),
+    click.option("--weights", type=click.Path(path_type=Path), help="Local weights file of the backbone."),
+    click.option("--weights-licence", help="Licence of that file, where it does not record it."),
+    click.option("--image-size", "image_size_px", type=int, help="Input height and width in px, a multiple of 32."),
+    click.option("--fit", type=click.Choice(["pad", "stretch", "crop"]), help="How a frame becomes a square."),
+    click.option("--epochs", type=int, help="Passes over the training part."),
+    click.option("--batch-size", type=int, help="Frames per step."),
+    click.option("--learning-rate", type=float, help="Peak of the warm-up and cosine schedule."),
+    click.option("--weight-decay", type=float, help="AdamW weight decay."),
+    click.option("--warmup-fraction", type=float, help="Share of the steps that warm up."),
+    click.option("--rank", type=int, help="Rank of the LoRA matrices."),
+    click.option("--alpha", type=float, help="LoRA is scaled by alpha / rank."),
+    click.option("--dropout", type=float, help="Dropout on the input of the LoRA matrices."),
+    click.option("--holdout-fraction", type=float, help="Share of the validation and of the test part, each."),
+    click.option("--seed", type=int, help="Of split, fresh weights, order of frames and augmentation."),
+)
+
+
+def _settings_options(function: F) -> F:
+    for option in reversed(_SETTINGS):
+        function = option(function)
+    return function
+
+
+@click.command()
+@data_options
+@click.option("--name", help="Name of the adapter; the dataset's name unless given.")
+@click.option("--recipe", help="Recipe of the package (lora, demo) or a .toml file; flags override it.")
+@_settings_options
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@force_option
+@click.option("--json", "as_json", is_flag=True, help="Print the adapters' manifests as JSON lines.")
+def command(**given: Any) -> None:  # noqa: ANN401
+    """Fit LoRA adapters on a frozen ConvNeXt-V2; one per dataset, into adapters/NAME.
+
+    Without options every dataset of gi-edge.toml is trained. With --data DIR no gi-edge.toml is needed. Flags
+    that are not given come from [train] in gi-edge.toml, then from the recipe, then from the defaults.
+    """
+    from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
+    from gi_edge.cli.datasets import chosen_datasets
+    from gi_edge.deps import extra
+    from gi_edge.files import check_writable
+    from gi_edge.report.tables import table_from_classification
+
+    place = workspace()
+    progress = ConsoleProgress()
+    chosen = chosen_datasets(place, **{key: given[key] for key in ("dataset", "data", "spec", "exclude")})
+    if given["name"] and len(chosen) > 1:
+        raise click.UsageError(f"--name fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
+    jobs = [_job(place, name, entry, given) for name, entry in chosen.items()]
+    for job in jobs:
+        check_writable(job.output, force=job.force)
+    with extra("train"):
+        from gi_edge_training.run import run
+    for job in jobs:
+        adapter = run(job, progress)
+        if given["as_json"]:
+            print_text(adapter.manifest.model_dump_json())
+        else:
+            print_table(table_from_classification(adapter.manifest.test, f"{job.name}: test part"))
+        progress.say(f"wrote {shown_path(adapter.path)}; next: gi-edge export --adapter {job.name} --fp16")
+
+
+def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]) -> TrainJob:
+    """Bring recipe, gi-edge.toml and flags together; each overrides the one before."""
+    from gi_edge.config import value_from_mapping
+    from gi_edge_training.config import TrainJob, TrainSettings, read_recipe
+
+    flags = {key: given[key] for key in ("weights", *TrainSettings.model_fields) if given.get(key) is not None}
+    local = place.train_settings
+    recipe = given["recipe"] or local.pop("recipe", None)
+    merged = {**(read_recipe(recipe) if recipe else {}), **local, **flags}
+    weights = merged.pop("weights", None)
+    adapter_name = given["name"] or name
+    return TrainJob(
+        settings=value_from_mapping(TrainSettings, merged, source="the training settings"),
+        dataset=name,
+        name=adapter_name,
+        data=entry.path,
+        spec=entry.spec,
+        exclude=entry.exclude,
+        weights=weights,
+        output=place.root / "adapters" / adapter_name,
+        force=given["force"],
+        device=given["device"],
+    )

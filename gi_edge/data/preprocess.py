@@ -1,0 +1,79 @@
+"""From an image file to the pixels that a model sees. The one implementation, used by every stage."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field
+
+from gi_edge.config import Value
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+class PreprocessSpec(Value):
+    """How an image becomes uint8 pixels [size_px, size_px, 3] in RGB, and how a model scales these."""
+
+    size_px: int = Field(gt=0, multiple_of=32)
+    """Height and width of the model's input; ConvNeXt divides it by 32."""
+    fit: Literal["pad", "stretch", "crop"] = "pad"
+    """pad keeps the whole frame and its proportions, black beside it; crop loses the edges of wide frames."""
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    """Resampling with antialiasing, as Pillow does it."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from pixels / 255, per channel RGB, inside the exported graph."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """Divides after the mean, per channel RGB, inside the exported graph."""
+
+
+class UnreadableImageError(Exception):
+    """An image file cannot be decoded; the message says why, without the path."""
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode a file whole into 8-bit RGB, upright by its EXIF orientation.
+
+    Raises: UnreadableImageError if the file is absent, empty, truncated, too large or not an image.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableImageError("the file is empty")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # e.g. corrupt EXIF
+            with Image.open(path) as image:
+                return _rgb_from_image(image)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UnreadableImageError("more pixels than a frame can have (decompression bomb?)") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("not an image that Pillow knows") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UnreadableImageError(str(error) or type(error).__name__) from error
+
+
+def _rgb_from_image(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # convert("RGB") would clip 16-bit greys to white
+        grey = np.asarray(upright).astype(np.float64) / 257.0
+        upright = Image.fromarray(grey.round().astype(np.uint8))
+    return upright.convert("RGB")
+
+
+def pixels_from_image(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.uint8]:
+    """Resize an RGB image to uint8 [size_px, size_px, 3]."""
+    size = (spec.size_px, spec.size_px)
+    resample = _RESAMPLE[spec.interpolation]
+    if spec.fit == "pad":
+        image = ImageOps.pad(image, size, method=resample, color=(0, 0, 0))
+    elif spec.fit == "crop":
+        image = ImageOps.fit(image, size, method=resample)
+    else:
+        image = image.resize(size, resample)
+    return np.asarray(image, dtype=np.uint8)

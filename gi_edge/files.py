@@ -1,0 +1,124 @@
+"""Files that are whole or absent: hashing, atomic writing of files and folders, one writer at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gi_edge.errors import ArtifactError
+
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a killed process, sees the old content or the new, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.partial")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+
+def check_writable(target: Path, *, force: bool) -> None:
+    """Refuse an output that exists, before any work is done. Raises: ArtifactError."""
+    if target.exists() and not force:
+        raise ArtifactError(f"{target} exists already", fix="add --force to replace it, or --name NAME for another")
+
+
+@contextmanager
+def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder beside target that becomes target when the block ends without an error.
+
+    The files are synced before the rename. With force an existing target is replaced, and stays whole until
+    then. What an earlier killed run left behind is removed.
+
+    Raises: ArtifactError if target exists without force, or another process is writing it.
+    """
+    check_writable(target, force=force)
+    partial = target.with_name(f".{target.name}.partial")
+    old = target.with_name(f".{target.name}.old")
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with _sole_writer(target):
+        _restore(old, target)
+        check_writable(target, force=force)
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            with _disk_errors(target):
+                partial.mkdir()
+                yield partial
+                for path in [*partial.rglob("*"), partial]:
+                    _fsync(path)
+                if target.exists():
+                    target.rename(old)
+                partial.rename(target)
+                _fsync(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            _restore(old, target)
+
+
+def _restore(old: Path, target: Path) -> None:
+    """Drop the replaced artefact, or put it back if its successor never arrived."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _sole_writer(target: Path) -> Iterator[None]:
+    """Hold a lock that the kernel drops with the process, so a killed writer blocks nobody."""
+    path = target.with_name(f".{target.name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_current = path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino
+        except BlockingIOError:
+            is_current = False
+        if not is_current:
+            raise ArtifactError(
+                f"another process is writing {target}", fix="wait for it, or give --name NAME for another output"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            raise
+        raise ArtifactError(
+            f"cannot write {target}: {error.strerror}", fix="free space or choose another folder, then run again"
+        ) from error
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,67 @@
+"""ONNX Runtime sessions. A provider that falls back to another is an error, never a slower success."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.runtime.session import Provider, has_cuda_device
+
+_PROVIDER_NAMES: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxRuntimeSession:
+    """An ONNX model in ONNX Runtime; implements Session. run may be called from several threads."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self.runtime = f"onnxruntime {ort.__version__}"
+        self.provider: str = session.get_providers()[0]
+        self.widens_half = self.provider == _PROVIDER_NAMES["cpu"]
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]."""
+        (logits,) = self._session.run(["logits"], {"pixels": pixels})
+        result: NDArray[np.float32] = logits
+        return result
+
+
+def open_session(
+    path: Path, provider: Literal["auto"] | Provider = "auto", threads: int | None = None
+) -> OnnxRuntimeSession:
+    """Load a model file. auto takes CUDA where the driver sees a device, else the CPU. threads: of the CPU.
+
+    Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph; ArtifactError if
+    the file is no model that ONNX Runtime loads.
+    """
+    if provider == "auto":
+        provider = "cuda" if has_cuda_device() else "cpu"
+    name = _PROVIDER_NAMES[provider]
+    if name not in ort.get_available_providers():
+        raise RuntimeUnavailableError(
+            f"this ONNX Runtime has no {name}, only {', '.join(ort.get_available_providers())}",
+            fix="pip install 'gi-edge[cuda]', or --provider cpu",
+        )
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors; the fallback warning becomes the error below
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    # TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
+    wanted = [(name, {"use_tf32": "0"})] if provider == "cuda" else [name]
+    try:
+        session = ort.InferenceSession(path, options, providers=wanted)
+    except Exception as error:  # ONNX Runtime raises its own classes without a common base
+        raise ArtifactError(
+            f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}", fix="export it again: gi-edge export"
+        ) from error
+    if session.get_providers()[0] != name:
+        raise RuntimeUnavailableError(
+            f"{name} was asked for, but ONNX Runtime fell back to {session.get_providers()[0]}",
+            fix="check the driver with nvidia-smi, or --provider cpu",
+        )
+    return OnnxRuntimeSession(session)

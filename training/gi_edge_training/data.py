@@ -1,0 +1,95 @@
+"""From a dataset folder to decoded, split frames and training batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gi_edge.data.index import index_from_folder
+from gi_edge.data.pixels import DecodedFrames, decode_frames
+from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.data.spec import DatasetSpec, read_spec
+from gi_edge.data.split import Part, Split, split_from_frames
+from gi_edge.progress import Progress
+from gi_edge_training.augment import augmentation
+from gi_edge_training.config import TrainJob
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Readable frames of a dataset, decoded, and the split of them."""
+
+    spec: DatasetSpec
+    classes: tuple[str, ...]
+    preprocess: PreprocessSpec
+    decoded: DecodedFrames
+    split: Split
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """[n, size, size, 3], all parts."""
+        return self.decoded.pixels
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """[n] class indices, all parts."""
+        return np.array([frame.label for frame in self.decoded.frames], dtype=np.int64)
+
+    @property
+    def majority(self) -> int:
+        """The most frequent class of the training part."""
+        return int(np.bincount(self.labels[self.rows("train")]).argmax())
+
+    def rows(self, part: Part) -> NDArray[np.int64]:
+        """Return the rows of pixels and labels that belong to a part."""
+        ids = set(self.split.ids(part))
+        return np.array([row for row, frame in enumerate(self.decoded.frames) if frame.id in ids], dtype=np.int64)
+
+
+class AugmentedFrames(Dataset[tuple[Tensor, int]]):
+    """Training frames, each augmented anew whenever it is read: uint8 [size, size, 3] and class index."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self._pixels = data.pixels
+        self._labels = data.labels
+        self._rows = data.rows("train")
+        self._augment = augmentation(data.preprocess.size_px)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int]:
+        row = self._rows[item]
+        image = torch.from_numpy(np.array(self._pixels[row])).permute(2, 0, 1)
+        return self._augment(image).permute(1, 2, 0), int(self._labels[row])
+
+
+def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
+    """Index, decode and split the dataset of a job.
+
+    Raises: DataError if the folder, a class or the groups cannot serve; ConfigError for an unknown spec.
+    """
+    settings = job.settings
+    spec = read_spec(job.spec)
+    index = index_from_folder(job.dataset, job.data, spec, job.exclude)
+    preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
+    decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+    split = split_from_frames(
+        decoded.frames,
+        index.classes,
+        group_noun=spec.group_noun,
+        seed=settings.seed,
+        holdout_fraction=settings.holdout_fraction,
+    )
+    return TrainingData(spec, index.classes, preprocess, decoded, split)
+
+
+def training_loader(data: TrainingData, *, batch_size: int, seed: int) -> DataLoader[tuple[Tensor, int]]:
+    """Shuffle with a generator of its own. The last short batch is kept: small sets need every frame."""
+    order = torch.Generator().manual_seed(seed)
+    return DataLoader(AugmentedFrames(data), batch_size=batch_size, shuffle=True, generator=order)

@@ -1,0 +1,126 @@
+"""Train an adapter: images in, adapter folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import peft
+import torch
+
+from gi_edge.artifacts.adapter import SPLIT_FILE, Adapter, AdapterManifest, read_adapter
+from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
+from gi_edge.data.split import Part, csv_from_split
+from gi_edge.errors import RuntimeUnavailableError
+from gi_edge.files import atomic_folder
+from gi_edge.metrics.classification import Classification, classification_from_labels
+from gi_edge.modeling.backbone import load_backbone
+from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
+from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge.progress import Progress
+from gi_edge_training.card import card_from_manifest
+from gi_edge_training.config import TrainJob
+from gi_edge_training.data import TrainingData, read_training_data, training_loader
+from gi_edge_training.loop import fit
+
+_PACKAGES = ("torch", "torchvision", "timm", "peft", "numpy", "pillow", "scikit-learn")
+
+
+def run(job: TrainJob, progress: Progress) -> Adapter:
+    """Train one adapter and write it whole or not at all.
+
+    Raises: GiEdgeError of the fitting kind for data, weights, a device or an output that cannot serve.
+    """
+    device = _device(job.device)
+    settings = job.settings
+    with atomic_folder(job.output, force=job.force) as folder:
+        data = read_training_data(job, progress)
+        torch.manual_seed(settings.seed)
+        backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
+        model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+        classifier = PixelClassifier(model, data.preprocess).to(device)
+        _tell(progress, data, backbone.info, model, device)
+
+        def score(part: Part = "val") -> Classification:
+            rows = data.rows(part)
+            answer = logits_of(classifier, data.pixels, rows).argmax(axis=1)
+            return classification_from_labels(data.labels[rows], answer, data.classes, data.majority)
+
+        loader = training_loader(data, batch_size=settings.batch_size, seed=settings.seed)
+        fit(
+            classifier,
+            loader,
+            settings,
+            progress=progress,
+            score=lambda: f"validation macro-F1 {score().macro.f1:.3f}",
+        )
+        trained, total = weight_counts(model)
+        licence = settings.weights_licence or backbone.info.licence
+        manifest = AdapterManifest(
+            name=job.name,
+            backbone=backbone.info.model_copy(update={"licence": licence}),
+            dataset=_dataset_info(job, data),
+            split=_split_info(data),
+            classes=data.classes,
+            preprocess=data.preprocess,
+            config=settings.model_dump(mode="json"),
+            provenance=provenance_now(_PACKAGES),
+            trainable_weights=trained,
+            total_weights=total,
+            val=score("val"),
+            test=score("test"),
+        )
+        _write(folder, model, data, manifest)
+    return read_adapter(job.output)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeUnavailableError("PyTorch finds no CUDA device here", fix="--device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _tell(
+    progress: Progress, data: TrainingData, backbone: BackboneInfo, model: peft.PeftModel, device: torch.device
+) -> None:
+    trained, total = weight_counts(model)
+    counts = data.split.counts()
+    progress.say(
+        f"{backbone.architecture} ({backbone.weights}) on {device.type}: "
+        f"{trained:,} of {total:,} weights train ({trained / total:.1%})"
+    )
+    progress.say(
+        f"{len(data.classes)} classes, {counts['train']} training, {counts['val']} validation, "
+        f"{counts['test']} test frames. {data.split.caution}"
+    )
+
+
+def _dataset_info(job: TrainJob, data: TrainingData) -> DatasetInfo:
+    return DatasetInfo(
+        name=job.dataset,
+        spec=job.spec,
+        exclude=job.exclude,
+        licence=data.spec.licence,
+        citation=data.spec.citation,
+        frames=len(data.decoded.frames),
+        unreadable=tuple(item.frame.id for item in data.decoded.unreadable),
+    )
+
+
+def _split_info(data: TrainingData) -> SplitInfo:
+    split = data.split
+    return SplitInfo(
+        kind=split.kind,
+        group_noun=split.group_noun,
+        fingerprint=split.fingerprint,
+        caution=split.caution,
+        **split.counts(),
+    )
+
+
+def _write(folder: Path, model: peft.PeftModel, data: TrainingData, manifest: AdapterManifest) -> None:
+    save_adapter(model, folder)
+    (folder / SPLIT_FILE).write_text(csv_from_split(data.split), encoding="utf-8")
+    (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")
+    write_manifest(folder, manifest)
