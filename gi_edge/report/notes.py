@@ -1,0 +1,215 @@
+"""Cautions in plain words: what the numbers of a result do not show."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+
+from gi_edge.artifacts.results import BenchResult, BundleRun, Latency, ModelRun
+from gi_edge.metrics.latency import MINIMUM_COUNT
+from gi_edge.metrics.parity import LIMITS, PRECISIONS, Verdict
+from gi_edge.report.formats import text_from_list, text_from_rate
+from gi_edge.report.standing import labels_from_models, standing_from_model
+
+UNSTEADY_ABOVE = 0.025
+"""Coefficient of variation above which trtexec calls a measurement unstable."""
+FEW_FRAMES = 20
+"""Below this support, one frame moves a class's recall by more than 5 points."""
+
+_NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc(?![a-z])|non-?commercial)", re.IGNORECASE)
+_NAMED_CLASSES = 5
+_PERCENTILES = ("p90", "p95", "p99")
+
+
+def is_non_commercial(licence: str) -> bool:
+    """Tell whether a licence names the NC condition, as in CC BY-NC 4.0; "licence" itself does not count."""
+    return _NON_COMMERCIAL.search(licence) is not None
+
+
+def licence_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return one sentence per licence that forbids commercial use."""
+    parts = (
+        ("backbone", bundle.backbone_licence, "the engine contains its weights"),
+        ("dataset", bundle.dataset_licence, "the engine was trained on it"),
+    )
+    return tuple(
+        f"Commercial use is not permitted by the licence of the {part} ({licence}); {link}."
+        for part, licence, link in parts
+        if is_non_commercial(licence)
+    )
+
+
+def limits_note() -> str:
+    """Return the limits that a verdict applies, in one sentence."""
+    return f"Limits: {'; '.join(_limit(precision) for precision in PRECISIONS)}."
+
+
+def _limit(precision: str) -> str:
+    limits = next(limits for name, limits in LIMITS.items() if name == precision)
+    rate = limits.max_flip_rate
+    changed = f"at most {text_from_rate(rate)} of the frames may change class" if rate else "no frame may change class"
+    error = limits.max_abs_error
+    differ = "" if error is None else f", no logit may differ by more than {error:g}"
+    return f"{precision}: {changed}{differ}"
+
+
+def percentile_note(latencies: Iterable[Latency]) -> str | None:
+    """Say which percentiles are absent for want of samples among the scenarios shown, or None if none is."""
+    summaries = [latency.summary for latency in latencies]
+    absent = tuple(
+        name for name in _PERCENTILES if any(getattr(summary, f"{name}_ms") is None for summary in summaries)
+    )
+    if not absent:
+        return None
+    needs = text_from_list(tuple(f"{name} needs {MINIMUM_COUNT[name]}" for name in absent))
+    return f"A dash for a percentile means too few samples: {needs} (MLPerf Inference, confidence 0.99)."
+
+
+def region_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return each timed region of the bundle once."""
+    regions = dict.fromkeys(latency.timed_region for model in bundle.models for latency in model.latencies)
+    return tuple(f"One latency sample spans: {region.rstrip('.')}." for region in regions)
+
+
+def spread_note(bundle: BundleRun) -> str | None:
+    """Name the models whose latency varied too much, each with its worst spread, or None."""
+    worst = {
+        label: max((latency.summary.coefficient_of_variation for latency in model.latencies), default=0.0)
+        for label, model in _labelled(bundle)
+    }
+    unsteady = tuple(f"{label} (up to {text_from_rate(cv)})" for label, cv in worst.items() if cv > UNSTEADY_ABOVE)
+    if not unsteady:
+        return None
+    return (
+        f"Latency was unsteady, its standard deviation over its mean above {text_from_rate(UNSTEADY_ABOVE)}, for "
+        f"{text_from_list(unsteady)}: other load, clock changes or heat can cause this."
+    )
+
+
+def failure_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return why each model that failed did so, one sentence each."""
+    standings = [(label, standing_from_model(model)) for label, model in _labelled(bundle)]
+    return tuple(
+        f"{label} failed {standing.source if standing.source == 'here' else 'at export'}: {standing.reason}."
+        for label, standing in standings
+        if standing.outcome == "fail"
+    )
+
+
+def parity_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return what must be read beside the verdicts: what is unproven here, and what the export said."""
+    return tuple(f"{label}: {note}" for label, model in _labelled(bundle) for note in _model_notes(model))
+
+
+def _labelled(bundle: BundleRun) -> list[tuple[str, ModelRun]]:
+    return list(zip(labels_from_models(bundle.models), bundle.models, strict=True))
+
+
+def _model_notes(model: ModelRun) -> list[str]:
+    parity, exported = model.parity, _export_words(model.export_verdict)
+    if parity is None:
+        return [f"parity was not measured in this run; the verdict at export was {exported}."]
+    notes = []
+    if not parity.proves_precision:
+        notes.append(f"{_widening(model)}; the verdict in this precision is the export's: {exported}.")
+    elif model.export_verdict.status == "fail":
+        notes.append(f"the verdict at export was {exported}.")
+    if parity.verdict.parity.nonfinite_frames:
+        count, n = parity.verdict.parity.nonfinite_frames, parity.verdict.parity.n
+        notes.append(f"{count:,} of {n:,} frames gave NaN or infinity; each counts as changed.")
+    return notes
+
+
+def _widening(model: ModelRun) -> str:
+    if "onnxruntime" in model.runtime.lower() and model.provider.startswith("CPU"):
+        return (
+            f"ONNX Runtime's CPU provider computes {model.precision} graphs in fp32: agreement here says nothing "
+            f"of {model.precision}"
+        )
+    return f"{model.provider} does not compute in {model.precision}: agreement here says nothing of {model.precision}"
+
+
+def _export_words(verdict: Verdict) -> str:
+    parity = verdict.parity
+    reasons = f"; {'; '.join(verdict.reasons)}" if verdict.reasons else ""
+    return (
+        f"{verdict.status} ({parity.flips:,} of {parity.n:,} frames changed class{reasons}; computed by "
+        f"{verdict.computed_by})"
+    )
+
+
+def support_note(bundle: BundleRun) -> str | None:
+    """Name the classes whose scores rest on few frames or none, or None."""
+    scored = next((model.parity.engine for model in bundle.models if model.parity), None)
+    if scored is None:
+        return None
+    few = tuple(f"{item.label} ({item.support})" for item in scored.classes if 0 < item.support < FEW_FRAMES)
+    absent = tuple(item.label for item in scored.classes if not item.support)
+    total = len(scored.classes)
+    sentences = []
+    if few:
+        sentences.append(
+            f"Fewer than {FEW_FRAMES} frames: {_names(few, total)}; one frame moves such a recall by over 5 points."
+        )
+    if absent:
+        sentences.append(f"No frame: {_names(absent, total)}; nothing is known of such a recall.")
+    return " ".join(sentences) or None
+
+
+def _names(labels: tuple[str, ...], total: int) -> str:
+    return text_from_list(labels) if len(labels) <= _NAMED_CLASSES else f"{len(labels)} of {total} classes"
+
+
+def notes_from_bundle(bundle: BundleRun) -> tuple[str, ...]:
+    """Return every caution on a bundle, the gravest first."""
+    notes = (
+        *failure_notes(bundle),
+        *parity_notes(bundle),
+        *licence_notes(bundle),
+        bundle.split_caution,
+        support_note(bundle),
+        spread_note(bundle),
+        *region_notes(bundle),
+    )
+    return tuple(note for note in notes if note)
+
+
+def bound_note(result: BenchResult) -> str | None:
+    """Explain the upper bound of the flip rate, or None if no parity was measured."""
+    if not any(model.parity for bundle in result.bundles for model in bundle.models):
+        return None
+    return (
+        "Upper bound: with 95 % confidence the true share of changed frames is below it (Clopper and Pearson), if "
+        "frames were independent; neighbouring frames of one video are not. " + limits_note()
+    )
+
+
+def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
+    """Return the cautions by bundle name, and under "All bundles" those that hold for each and for the run."""
+    by_bundle = [(bundle.name, notes_from_bundle(bundle)) for bundle in result.bundles]
+    shared = [note for note in (by_bundle[0][1] if by_bundle else ()) if all(note in notes for _, notes in by_bundle)]
+    if len(by_bundle) < 2:
+        shared = []
+    grouped: dict[str, tuple[str, ...]] = {}
+    for name, notes in by_bundle:
+        own = tuple(note for note in notes if note not in shared)
+        grouped[name] = (*grouped.get(name, ()), *own)
+    grouped["All bundles"] = (*shared, *filter(None, [bound_note(result)]), environment_note(result))
+    return {name: notes for name, notes in grouped.items() if notes}
+
+
+def environment_note(result: BenchResult) -> str:
+    """Return where the result was measured, in one sentence."""
+    place = result.environment
+    runtimes = dict.fromkeys(model.runtime for bundle in result.bundles for model in bundle.models)
+    parts = (f"{place.cpu}, {place.logical_cpus} logical CPUs", *place.gpus, *runtimes, place.platform)
+    return f"Measured {result.created} on {'; '.join(parts)}; gi-edge {result.gi_edge_version}."
+
+
+def command_from_result(result: BenchResult) -> str:
+    """Return the command line that benches the same bundles again in their workspace."""
+    models = [model for bundle in result.bundles for model in bundle.models]
+    is_speed_only = bool(models) and not any(model.parity for model in models)
+    names = (shlex.quote(bundle.name) for bundle in result.bundles)
+    return " ".join(("gi-edge bench", *names, *(["--speed-only"] if is_speed_only else [])))

@@ -1,0 +1,74 @@
+"""Which models of a bundle share their scores: what is identical is shown once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gi_edge.artifacts.results import BundleRun, ParityPass
+from gi_edge.metrics.classification import Classification
+from gi_edge.report.formats import text_from_count, text_from_list
+from gi_edge.report.rows import ClassRow, class_rows
+from gi_edge.report.standing import labels_from_models
+
+
+@dataclass(frozen=True)
+class ConfusionPanel:
+    """One confusion matrix, and whose it is."""
+
+    title: str
+    scores: Classification
+
+
+@dataclass(frozen=True)
+class ClassPanel:
+    """One table of classes, and which models it holds for."""
+
+    title: str
+    rows: tuple[ClassRow, ...]
+
+
+def _parities(bundle: BundleRun) -> list[tuple[str, ParityPass]]:
+    labels = labels_from_models(bundle.models)
+    return [
+        (label, model.parity) for label, model in zip(labels, bundle.models, strict=True) if model.parity is not None
+    ]
+
+
+def confusion_panels(bundle: BundleRun) -> tuple[ConfusionPanel, ...]:
+    """Return the distinct confusion matrices of the reference and of the engines; none without a parity pass."""
+    owners: dict[tuple[tuple[int, ...], ...], list[str]] = {}
+    scores: dict[tuple[tuple[int, ...], ...], Classification] = {}
+    for _, parity in _parities(bundle):
+        owners.setdefault(parity.reference.confusion, ["fp32 reference"])
+        scores.setdefault(parity.reference.confusion, parity.reference)
+    for label, parity in _parities(bundle):
+        owners.setdefault(parity.engine.confusion, []).append(f"{label} engine")
+        scores.setdefault(parity.engine.confusion, parity.engine)
+    return tuple(ConfusionPanel(text_from_list(tuple(names)), scores[key]) for key, names in owners.items())
+
+
+def sameness_sentence(bundle: BundleRun) -> str:
+    """Say which engines answer as the reference does on every frame, and which do not."""
+    parities = _parities(bundle)
+    flips = {label: parity.verdict.parity.flips for label, parity in parities}
+    same = tuple(label for label, count in flips.items() if not count)
+    sentences = []
+    if same:
+        verb = "gives" if len(same) == 1 else "give"
+        sentences.append(f"{text_from_list(same)} {verb} the class of the reference on every frame here.")
+    for label, parity in parities:
+        if label in same:
+            continue
+        share = f"{text_from_count(flips[label])} of {text_from_count(parity.engine.n)}"
+        hidden = parity.engine.confusion == parity.reference.confusion
+        hint = "; the changes cancel out in these counts" if hidden else ""
+        sentences.append(f"{label} gives another class than the reference on {share} frames here{hint}.")
+    return " ".join(sentences)
+
+
+def class_panels(bundle: BundleRun) -> tuple[ClassPanel, ...]:
+    """Return one table per distinct set of class scores."""
+    groups: dict[tuple[ClassRow, ...], list[str]] = {}
+    for label, parity in _parities(bundle):
+        groups.setdefault(class_rows(parity.engine, parity.reference), []).append(label)
+    return tuple(ClassPanel(text_from_list(tuple(names)), rows) for rows, names in groups.items())

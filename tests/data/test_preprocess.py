@@ -1,0 +1,97 @@
+"""From files to pixels: every odd file has an outcome, and geometry is what the spec says."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gi_edge.data.preprocess import PreprocessSpec, UnreadableImageError, pixels_from_image, read_image
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+RED = Image.new("RGB", (40, 30), (200, 40, 30))
+JPEG = encoded(RED, "JPEG", quality=95)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "empty"),
+        (b"hello", "not an image"),
+        (JPEG[: len(JPEG) // 2], "(?i)truncated|broken|not an image"),
+        (encoded(RED, "PNG")[:60], "(?i)truncated|broken|not an image|PNG"),
+    ],
+)
+def test_unreadable_files_say_why(tmp_path, content, match):
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=match):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_an_absent_file_says_so(tmp_path):
+    with pytest.raises(UnreadableImageError, match="No such file"):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    (tmp_path / "x.jpg").write_bytes(JPEG)
+    with pytest.raises(UnreadableImageError, match="bomb"):
+        read_image(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    source = Image.new("I;16", (40, 30), 128 * 257) if mode == "I;16" else RED.convert(mode)
+    source.save(tmp_path / "x.tif")
+    image = read_image(tmp_path / "x.tif")
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+    if mode == "I;16":
+        assert image.getpixel((5, 5)) == (128, 128, 128)
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    image = Image.new("RGB", (40, 30))
+    image.paste((255, 255, 255), (0, 0, 40, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to view
+    image.save(tmp_path / "x.jpg", exif=exif, quality=95)
+    upright = read_image(tmp_path / "x.jpg")
+    assert upright.size == (30, 40)
+    assert upright.getpixel((28, 20))[0] > 200
+    assert upright.getpixel((2, 20))[0] < 50
+
+
+def test_pad_keeps_the_whole_frame_between_black_bars():
+    pixels = pixels_from_image(RED, PreprocessSpec(size_px=64))
+    assert (pixels.shape, pixels.dtype) == ((64, 64, 3), np.uint8)
+    assert (pixels[:8] == 0).all()
+    assert (pixels[-8:] == 0).all()
+    assert (pixels[8:-8] == np.array([200, 40, 30])).all()
+
+
+def test_stretch_and_crop_fill_the_square():
+    for fit in ("stretch", "crop"):
+        pixels = pixels_from_image(RED, PreprocessSpec(size_px=64, fit=fit))
+        assert (pixels == np.array([200, 40, 30])).all()
+
+
+def test_crop_loses_the_edges_of_a_wide_frame():
+    image = Image.new("RGB", (100, 50))
+    image.paste((255, 255, 255), (0, 0, 20, 50))
+    assert pixels_from_image(image, PreprocessSpec(size_px=32, fit="crop")).max() == 0
+    assert pixels_from_image(image, PreprocessSpec(size_px=32, fit="pad")).max() == 255
+
+
+@pytest.mark.parametrize("size", [0, 33, -32])
+def test_sizes_that_convnext_cannot_divide_are_refused(size):
+    with pytest.raises(ValueError, match="size_px"):
+        PreprocessSpec(size_px=size)

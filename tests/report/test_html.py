@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from gi_edge.report.html import page_from_result
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Collects text in order, ids and the tags that are not closed in turn."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.ids, self.open, self.faults, self.words, self.cells, self.links = [], [], [], [], [], []
+        self.feed(source)
+        self.close()
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if tag == "a" else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in {"td", "th"}:
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in {"style", "title"}:
+            self.words.append(data.strip())
+            if {"td", "th"} & set(self.open):
+                self.cells[-1] += data.strip()
+
+
+@pytest.fixture(scope="module")
+def cases(make):
+    return {
+        "passed": make.result(make.bundle(make.model(), make.model("fp16"))),
+        "failed": make.result(make.bundle(make.model(), make.model("fp16", measured=make.parity(flips=41)))),
+        "widened": make.result(make.bundle(make.model("fp16", proves_precision=False))),
+        "speed only": make.result(make.bundle(make.model(is_speed_only=True))),
+        "parity only": make.result(make.bundle(make.model(latencies=()))),
+        "batch 8 only": make.result(make.bundle(make.model(latencies=(make.latency(8, 40),)))),
+        "two bundles": make.result(make.bundle(), make.bundle(name="<b>second</b>", split_kind="frame")),
+        "nothing": make.result(),
+        "no model": make.result(make.bundle().model_copy(update={"models": ()})),
+    }
+
+
+@pytest.fixture(scope="module")
+def pages(cases):
+    return {name: page_from_result(result) for name, result in cases.items()}
+
+
+def test_every_page_is_well_formed_with_unique_ids_and_links_that_lead_somewhere(pages):
+    for source in pages.values():
+        page = Page(source)
+        assert (page.faults, page.open) == ([], [])
+        assert len(page.ids) == len(set(page.ids))
+        assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+
+
+def test_every_page_is_self_contained(pages):
+    for source in pages.values():
+        addresses = set(re.findall(r"https?://[^\"'\s<)]+", source))
+        assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+        assert not re.search(r"<(script|link|img|iframe|object|embed)\b|@import|@font-face|url\((?!#)", source)
+
+
+def test_equal_results_give_equal_bytes(cases, pages):
+    assert page_from_result(cases["failed"].model_copy(deep=True)) == pages["failed"]
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict", "sentence"),
+    [
+        ("passed", "pass", "Both model files passed: the engine makes the diagnoses"),
+        ("failed", "fail", "1 of 2 model files failed: gastrovision fp16 (41 of 400 frames changed their class"),
+        ("widened", "unmeasured", "The model file passed at export, and nothing speaks against it here"),
+        ("speed only", "unmeasured", "Parity was not measured in this run"),
+        ("nothing", "unmeasured", "This run measured no model file."),
+    ],
+)
+def test_verdict_sentence_comes_first(pages, case, verdict, sentence):
+    heading = re.search(r'<h1 class="verdict (\w+)">(.*?)</h1>', pages[case])
+    assert heading.group(1) == verdict
+    assert heading.group(2).startswith(sentence)
+    assert pages[case].index("<h1") < pages[case].index("<section")
+
+
+def test_names_are_escaped_everywhere(pages):
+    assert "<b>second</b>" not in pages["two bundles"]
+    assert "&lt;b&gt;second&lt;/b&gt;" in pages["two bundles"]
+    assert "Ulcer <3" not in pages["passed"]
+    page = Page(pages["passed"])
+    assert "Ulcer <3 mm & flat" in page.cells
+    assert "Barrett's esophagus" in page.cells
+
+
+def test_numbers_stand_beside_reference_baseline_and_count(cases, pages):
+    page, parity = Page(pages["failed"]), cases["failed"].bundles[0].models[1].parity
+    start = page.cells.index("41 / 400")
+    scores = (parity.engine, parity.reference)
+    assert page.cells[start - 1] == "fail"
+    assert page.cells[start + 3 : start + 6] == [
+        *(f"{item.macro.f1:.3f}" for item in scores),
+        f"{parity.reference.majority_macro_f1:.3f}",
+    ]
+    assert page.cells[start + 6 : start + 9] == [
+        *(f"{item.accuracy:.3f}" for item in scores),
+        f"{parity.reference.majority_accuracy:.3f}",
+    ]
+    assert "always answering “Barrett's esophagus” would score" in page.text
+    assert "n = 400 frames" in page.text
+
+
+def test_percentiles_are_numbers_or_dashes(cases, pages):
+    summary = cases["passed"].bundles[0].models[0].latencies[0].summary
+    for value in (summary.p50_ms, summary.p90_ms, summary.p95_ms, summary.p99_ms):
+        assert f"{value:.1f}" in Page(pages["passed"]).cells
+    few = Page(pages["batch 8 only"])
+    start = few.cells.index("8")
+    assert few.cells[start + 2 : start + 5] == ["–", "–", "–"]
+    assert few.cells[start + 7] == "40"
+    assert "p90 needs 64, p95 needs 130 and p99 needs 662" in few.text
+    assert "Batch size 1 was not timed in this run" in few.text
+
+
+def test_half_on_the_cpu_is_no_plain_pass(pages):
+    page = Page(pages["widened"])
+    assert "pass at export" in page.cells
+    assert "pass" not in page.cells
+    assert "ONNX Runtime's CPU provider computes fp16 graphs in fp32: agreement here says nothing of fp16" in page.text
+
+
+def test_speed_only_says_so_and_shows_no_score(pages):
+    page = Page(pages["speed only"])
+    assert "nothing here says whether the engine answers as the reference does" in page.text
+    assert "neither a confusion matrix nor a score per class" in page.text
+    assert "Every held-out frame went through the engine" not in page.text
+    assert "not measured" in page.text
+    assert "gi-edge bench gastrovision --speed-only" in page.text
+
+
+def test_parity_only_says_that_speed_is_unknown(pages):
+    page = Page(pages["parity only"])
+    assert "Speed was not measured in this run." in page.text
+    assert "Latency, one frame at a time" not in page.text
+
+
+@pytest.mark.parametrize(("case", "matrices"), [("passed", 1), ("failed", 2), ("speed only", 0)])
+def test_one_matrix_where_the_counts_are_the_same(pages, case, matrices):
+    assert pages[case].count("Confusion matrix, rows truth, columns answer") == matrices
+    assert ("one matrix stands for both" in Page(pages[case]).text) is (matrices == 1)
+
+
+def test_licences_and_split_are_cautioned_where_they_must_be(make, pages):
+    text = Page(pages["two bundles"]).text
+    assert text.count("Commercial use is not permitted by the licence of the backbone (CC BY-NC 4.0)") == 2
+    assert "Frame-level split: near-copies of training frames can be in the test part." in text
+    assert "Split by video: the test part holds 12 videos" in text
+    free = page_from_result(make.result(make.bundle(backbone_licence="Apache licence 2.0")))
+    assert "Commercial use" not in free
+
+
+def test_hashes_environment_and_timed_region_are_there(make, pages):
+    page = Page(pages["passed"])
+    assert {"ef" * 32, "ab" * 32, "cd" * 32, "gastrovision/model-fp32.onnx"} <= set(page.cells)
+    assert "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz, 2 logical CPUs" in page.text
+    assert "onnxruntime 1.23.2" in page.text
+    assert f"One latency sample spans: {make.region}." in page.text

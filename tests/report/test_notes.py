@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from gi_edge.report.notes import (
+    command_from_result,
+    is_non_commercial,
+    limits_note,
+    notes_from_bundle,
+    notes_from_result,
+    parity_notes,
+    percentile_note,
+    spread_note,
+    support_note,
+)
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        ("CC BY-NC 4.0", True),
+        ("cc-by-nc-sa-4.0", True),
+        ("CC BY NC", True),
+        ("Non-Commercial research licence", True),
+        ("noncommercial", True),
+        ("Apache licence 2.0", False),
+        ("CC BY 4.0; commercial use needs written permission", False),
+        ("NCSA", False),
+        ("unknown", False),
+    ],
+)
+def test_non_commercial_is_a_word_and_not_a_part_of_licence(licence, expected):
+    assert is_non_commercial(licence) is expected
+
+
+def test_half_on_the_cpu_is_said_to_prove_nothing(make):
+    (note,) = parity_notes(make.bundle(make.model("fp16", proves_precision=False)))
+    assert note == (
+        "fp16: ONNX Runtime's CPU provider computes fp16 graphs in fp32: agreement here says nothing of fp16; the "
+        "verdict in this precision is the export's: pass (0 of 400 frames changed class; computed by PyTorch on the "
+        "CPU, half precision)."
+    )
+
+
+def test_another_place_that_widens_is_not_called_onnx_runtime(make):
+    model = make.model("fp16", proves_precision=False).model_copy(update={"runtime": "other 1", "provider": "NPU"})
+    (note,) = parity_notes(make.bundle(model))
+    assert note.startswith("fp16: NPU does not compute in fp16: agreement here says nothing of fp16; ")
+
+
+def test_failure_comes_first_and_keeps_its_reason(make):
+    bundle = make.bundle(make.model("fp16", measured=make.parity(flips=41)))
+    assert notes_from_bundle(bundle)[0] == ("fp16 failed here: 41 of 400 frames changed their class; at most 1.0% may.")
+
+
+def test_frames_that_are_not_finite_are_counted(make):
+    broken = make.parity(flips=30, max_abs_error=None, nonfinite=30)
+    notes = parity_notes(make.bundle(make.model("fp16", measured=broken)))
+    assert notes == ("fp16: 30 of 400 frames gave NaN or infinity; each counts as changed.",)
+
+
+def test_speed_only_is_said_with_the_verdict_at_export(make):
+    (note,) = parity_notes(make.bundle(make.model(is_speed_only=True)))
+    assert note.startswith("fp32: parity was not measured in this run; the verdict at export was pass (0 of 400")
+
+
+def test_percentile_note_names_what_is_absent_and_what_it_needs(make):
+    assert percentile_note([make.latency(1, 700)]) is None
+    assert percentile_note([make.latency(1, 100)]) == (
+        "A dash for a percentile means too few samples: p95 needs 130 and p99 needs 662 (MLPerf Inference, "
+        "confidence 0.99)."
+    )
+
+
+def test_unsteady_latency_is_named_with_its_worst_spread(make):
+    steady, unsteady = make.latency(1, 700, tail=0.001), make.latency(8, 700, tail=0.2)
+    bundle = make.bundle(make.model(latencies=(steady,)), make.model("fp16", latencies=(steady, unsteady)))
+    note = spread_note(bundle)
+    percent = 100 * unsteady.summary.coefficient_of_variation
+    assert f"for fp16 (up to {percent:.1f}\u00a0%)" in note
+    assert "fp32" not in note
+    assert spread_note(make.bundle(make.model(latencies=(steady,)))) is None
+
+
+def test_classes_with_few_frames_are_named_or_counted(make):
+    bundle = make.bundle(make.model(measured=make.parity(60)))
+    supports = {score.label: score.support for score in bundle.models[0].parity.engine.classes}
+    few = [f"{label} ({support})" for label, support in supports.items() if support < 20]
+    assert len(few) == 2
+    assert support_note(bundle).startswith(f"Fewer than 20 frames: {few[0]} and {few[1]};")
+    many = tuple(f"class {number}" for number in range(27))
+    crowded = make.bundle(make.model(names=many, measured=make.parity(200)), names=many)
+    assert " of 27 classes; one frame moves" in support_note(crowded)
+    assert support_note(make.bundle(make.model(measured=make.parity(2000)))) is None
+
+
+def test_limits_are_those_of_the_metrics():
+    assert limits_note() == (
+        "Limits: fp32: no frame may change class, no logit may differ by more than 0.0001; fp16: at most 1\u00a0% of "
+        "the frames may change class."
+    )
+
+
+def test_shared_notes_stand_once(make):
+    result = make.result(
+        make.bundle(make.model(), name="first"), make.bundle(make.model(), name="second", split_kind="frame")
+    )
+    notes = notes_from_result(result)
+    licence = [note for note in notes["All bundles"] if note.startswith("Commercial use is not permitted")]
+    assert licence == [
+        "Commercial use is not permitted by the licence of the backbone (CC BY-NC 4.0); the engine contains its "
+        "weights."
+    ]
+    assert "Split by video: the test part holds 12 videos that training never saw." in notes["first"]
+    assert "Frame-level split: near-copies of training frames can be in the test part." in notes["second"]
+    assert not any("Commercial" in note for name in ("first", "second") for note in notes[name])
+
+
+def test_command_names_the_bundles(make):
+    fast = make.bundle(make.model(is_speed_only=True), name="two words")
+    assert command_from_result(make.result(make.bundle(), fast)) == "gi-edge bench gastrovision 'two words'"
+    assert command_from_result(make.result(fast)) == "gi-edge bench 'two words' --speed-only"

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import numpy as np
+import pytest
+
+from gi_edge.metrics.classification import classification_from_labels
+from gi_edge.metrics.latency import latency_summary
+from gi_edge.report.plots import confusion_plot, latency_plot, throughput_plot
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(svg):
+    return ["".join(node.itertext()) for node in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def all_plots(make, name="p"):
+    models = (make.model(latencies=(make.latency(1), make.latency(8, 80, 150.0))), make.model("fp16"))
+    return {
+        "latency": latency_plot(models, name=f"{name}-latency"),
+        "throughput": throughput_plot(models, name=f"{name}-throughput"),
+        "confusion": confusion_plot(make.scores(make.names), name=f"{name}-confusion"),
+    }
+
+
+def test_equal_input_gives_equal_bytes(make):
+    assert all_plots(make) == all_plots(make)
+
+
+def test_the_users_style_is_neither_used_nor_changed(make):
+    plain = all_plots(make)
+    with matplotlib.rc_context({"font.size": 40, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        assert all_plots(make) == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_pyplot_is_never_loaded():
+    code = "import gi_edge.report.html, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_figures_of_one_page_share_no_id_and_resolve_their_references(make):
+    plots = [*all_plots(make, "a").values(), *all_plots(make, "b").values()]
+    ids = [name for svg in plots for name in re.findall(r'\bid="([^"]+)"', svg)]
+    assert len(ids) == len(set(ids)) > 0
+    for svg in plots:
+        used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+        assert used <= set(re.findall(r'\bid="([^"]+)"', svg))
+
+
+def test_figures_load_nothing_have_no_ground_and_follow_the_page(make):
+    for svg in all_plots(make).values():
+        assert set(re.findall(r"https?://[^\"\s]+", svg)) == {
+            "http://www.w3.org/2000/svg",
+            "http://www.w3.org/1999/xlink",
+        }
+        assert "<style" not in svg
+        assert "DejaVu" not in svg
+        assert "#ffffff" not in svg
+        assert "currentColor" in svg
+        assert ET.fromstring(svg).get("role") == "img"
+    assert "var(--series-2, #eb6834)" in all_plots(make)["throughput"]
+
+
+@pytest.mark.parametrize("size", [2, 14, 15, 27])
+def test_confusion_shows_every_class_and_count(make, size):
+    names = tuple(f"class {number}" for number in range(size))
+    scores = make.scores(names, n=1500)
+    found = texts(confusion_plot(scores, name="c"))
+    counts = [str(count) for row in scores.confusion for count in row if count]
+    assert [text for text in found if text.isdigit()] == counts
+    for score in scores.classes:
+        assert score.label in found
+        assert f"{score.label}\u00a0({score.support:,})" in found
+
+
+def test_confusion_colour_is_the_share_of_the_row():
+    truth = np.array([0] * 8 + [1] * 4)
+    answer = np.array([0] * 6 + [1] * 2 + [1] * 4)
+    svg = confusion_plot(classification_from_labels(truth, answer, ("a", "b"), majority=0), name="c")
+    shares = re.findall(r"fill: var\(--cell, #184f95\)(?:; opacity: ([\d.]+))?", svg)
+    assert [float(share or 1) for share in shares] == [0.75, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    "label", ["Barrett's esophagus", "Ulcer <3 mm & flat", "cost $x_1$ $", "#184f95", "ポリープ", ""]
+)
+def test_class_names_stand_as_they_are(make, label):
+    svg = confusion_plot(make.scores((label, "other")), name="c")
+    assert (label or " ") in texts(svg)
+
+
+def test_long_class_names_are_broken_into_lines_that_lose_nothing(make):
+    label = "Normal mucosa and vascular pattern in the large bowel"
+    found = texts(confusion_plot(make.scores((label, "other")), name="c"))
+    assert "Normal mucosa and vascular" in found
+    assert "pattern in the large bowel" in found
+
+
+def test_latency_shows_percentiles_with_their_count_and_dashes(make):
+    models = (make.model(latencies=(make.latency(1, 700),)), make.model("fp16", latencies=(make.latency(1, 70),)))
+    found = texts(latency_plot(models, name="l"))
+    full, short = (model.latencies[0].summary for model in models)
+    assert f"p50 {full.p50_ms:.1f} · p90 {full.p90_ms:.1f} · p99 {full.p99_ms:.1f} ms · 700 samples" in found
+    assert f"p50 {short.p50_ms:.1f} · p90 {short.p90_ms:.1f} · p99 – ms · 70 samples" in found
+    assert "milliseconds per frame, batch size 1" in found
+
+
+def test_wide_latencies_get_a_logarithmic_axis(make):
+    models = (
+        make.model(latencies=(make.latency(1, 70, 3.0),)),
+        make.model("fp16", latencies=(make.latency(1, 70, 90.0),)),
+    )
+    assert "milliseconds per frame, batch size 1, logarithmic" in texts(latency_plot(models, name="l"))
+
+
+@pytest.mark.parametrize("samples", [[5.0], [5.0, 5.0], [0.0, 0.0], [0.0, 900.0]])
+def test_latency_of_few_equal_or_zero_samples(make, samples):
+    summary = latency_summary(np.array(samples))
+    one = make.latency(1, 2).model_copy(update={"samples_ms": tuple(samples), "summary": summary})
+    found = texts(latency_plot((make.model(latencies=(one,)),), name="l"))
+    assert any(text.endswith(f"{len(samples)} samples") for text in found)
+
+
+def test_throughput_names_batches_and_models(make):
+    models = (
+        make.model(latencies=tuple(make.latency(size, 70, 20.0 * size) for size in (1, 3, 16))),
+        make.model("fp16", latencies=(make.latency(1, 70),)),
+    )
+    found = texts(throughput_plot(models, name="t"))
+    assert [text for text in found if text in {"1", "3", "16"}] == ["1", "3", "16"]
+    assert {"fp32", "fp16", "images per second", "batch size, frames"} <= set(found)
+
+
+def test_throughput_keeps_timed_regions_apart(make):
+    other = make.latency(8, 70).model_copy(update={"timed_region": "file to class"})
+    found = texts(throughput_plot((make.model(latencies=(make.latency(1), other)),), name="t"))
+    assert f"fp32, {make.region}" in found
+    assert "fp32, file to class" in found
+
+
+def test_nothing_to_draw_is_an_error(make):
+    with pytest.raises(ValueError, match="no model was timed at batch size 1"):
+        latency_plot((make.model(latencies=(make.latency(8),)),), name="l")
+    with pytest.raises(ValueError, match="no model was timed"):
+        throughput_plot((make.model(latencies=()),), name="t")
