@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-
-COLOURS = {"blue lesion": (60, 70, 170), "green lesion": (60, 160, 70), "red lesion": (170, 60, 60)}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command line run came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-def write_frames(folder: Path, per_class: int = 12, size: tuple[int, int] = (80, 64), seed: int = 0) -> Path:
-    """Write a class-per-folder tree of noisy frames, one colour per class, as JPEG."""
-    random = np.random.default_rng(seed)
-    for label, colour in COLOURS.items():
-        (folder / label).mkdir(parents=True)
-        for number in range(per_class):
-            noise = random.normal(0, 25, (size[1], size[0], 3)) + np.array(colour)
-            image = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
-            image.save(folder / label / f"{number:03d}.jpg", quality=92)
-    return folder
-
+from support import Outcome, gi_edge_process, write_frames
 
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
@@ -60,20 +33,6 @@ def gi_edge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Outcome(code, captured.out, captured.err)
 
     return run
-
-
-def gi_edge_process(*words: object, cwd: Path, python: str = sys.executable, **variables: str) -> Outcome:
-    """Run the command line in a process of its own."""
-    code = "from gi_edge.cli.main import main; main()"
-    done = subprocess.run(
-        [python, "-c", code, *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")

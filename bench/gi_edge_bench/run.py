@@ -19,7 +19,7 @@ from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
 from gi_edge_bench.environment import environment_now
 from gi_edge_bench.parity import parity_pass, reference_frames
-from gi_edge_bench.timing import time_session
+from gi_edge_bench.timing import TIMED_REGION, time_session
 
 
 def run(job: BenchJob, progress: Progress) -> BenchResult:
@@ -31,6 +31,7 @@ def run(job: BenchJob, progress: Progress) -> BenchResult:
     return BenchResult(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         gi_edge_version=metadata.version("gi-edge"),
+        settings=job.settings.model_dump(mode="json"),
         environment=environment_now(),
         bundles=bundles,
     )
@@ -73,9 +74,13 @@ def _model_run(
     title = f"{bundle.manifest.name} {entry.precision}"
     progress.say(f"{title}: {session.runtime}, {session.provider}")
     parity = None if frames is None else parity_pass(session, bundle, entry, frames, reference)
-    pixels = _any_pixels(bundle.manifest.preprocess.size_px) if frames is None else frames.pixels
+    pixels = _random_pixels(bundle.manifest.preprocess.size_px) if frames is None else frames.pixels
+    region = TIMED_REGION + ("; random pixels, since no dataset was given" if frames is None else "")
+    latencies = []
     with progress.task(f"time {title}", len(settings.batch_sizes)) as task:
-        latencies = tuple(time_session(session, pixels, size, settings, task) for size in settings.batch_sizes)
+        for size in settings.batch_sizes:
+            latencies.append(time_session(session, pixels, size, settings, region))
+            task.advance()
     return ModelRun(
         precision=entry.precision,
         file=entry.path,
@@ -86,10 +91,10 @@ def _model_run(
         load_ms=load_ms,
         export_verdict=entry.verdict,
         parity=parity,
-        latencies=latencies,
+        latencies=tuple(latencies),
     )
 
 
-def _any_pixels(size_px: int) -> NDArray[np.uint8]:
-    """Random frames, for speed alone: a dense network takes as long on them as on real ones."""
+def _random_pixels(size_px: int) -> NDArray[np.uint8]:
+    """For speed alone: a network without branches does the same work on any pixels."""
     return np.random.default_rng(0).integers(0, 256, (8, size_px, size_px, 3), dtype=np.uint8)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from gi_edge.artifacts.results import Latency
 from gi_edge.metrics.latency import latency_summary
-from gi_edge.progress import Task
 from gi_edge.runtime.session import Session
 from gi_edge_bench.config import BenchSettings
 
@@ -18,9 +17,9 @@ _MINIMUM_WARMUP = 3
 
 
 def time_session(
-    session: Session, pixels: NDArray[np.uint8], batch_size: int, settings: BenchSettings, task: Task
+    session: Session, pixels: NDArray[np.uint8], batch_size: int, settings: BenchSettings, region: str
 ) -> Latency:
-    """Time batches of batch_size, made by repeating pixels [n, size, size, 3].
+    """Time batches of batch_size, made by repeating pixels [n, size, size, 3]. region says what one sample spans.
 
     The batches are laid out beforehand and differ from one another, so that no sample is answered from a cache.
     """
@@ -37,11 +36,10 @@ def time_session(
         seconds = (after - started) / 1e9
         if seconds >= settings.minimum_seconds and len(samples_ns) >= settings.minimum_count:
             break
-    task.advance()
     samples_ms = np.array(samples_ns, dtype=np.float64) / 1e6
     return Latency(
         batch_size=batch_size,
-        timed_region=TIMED_REGION,
+        timed_region=region,
         warmup_count=warmups,
         summary=latency_summary(samples_ms),
         images_per_second=batch_size * len(samples_ns) / seconds,

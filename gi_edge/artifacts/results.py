@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gi_edge.config import Value, value_from_mapping
 from gi_edge.errors import ArtifactError
@@ -93,6 +93,8 @@ class BenchResult(Value):
     created: str
     """UTC, ISO 8601."""
     gi_edge_version: str
+    settings: dict[str, Any]
+    """How it was measured: the settings of the bench run."""
     environment: Environment
     bundles: tuple[BundleRun, ...]
 

@@ -90,12 +90,12 @@ def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
 
 def _raise_for_verdicts(result: BenchResult) -> None:
     from gi_edge.errors import GateError
+    from gi_edge.report.standing import named_models, standing_from_model
 
-    for bundle in result.bundles:
-        for model in bundle.models:
-            if model.parity is not None and model.parity.verdict.status == "fail":
-                raise GateError(
-                    f"{bundle.name} {model.precision} does not answer as the trained model on {model.provider}: "
-                    f"{'; '.join(model.parity.verdict.reasons)}",
-                    fix=f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force",
-                )
+    for name, bundle, model in named_models(result):
+        standing = standing_from_model(model)
+        if standing.outcome == "fail":
+            raise GateError(
+                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}",
+                fix=f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force",
+            )

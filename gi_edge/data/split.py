@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -20,6 +22,7 @@ from gi_edge.errors import DataError
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+_ATTEMPTS = 10
 _HEADER = ["frame", "label", "group", "part"]
 
 
@@ -130,16 +133,26 @@ def _parts_by_frame(labels: NDArray[np.int64], seed: int, fraction: float) -> ND
 def _parts_by_group(
     frames: Sequence[Frame], labels: NDArray[np.int64], seed: int, fraction: float
 ) -> NDArray[np.int64]:
+    """Take the first shuffle and pair of folds that leaves each class in each part; else the nearest to that."""
     groups = np.array([frame.group for frame in frames])
-    folds = min(max(3, round(1 / fraction)), len(np.unique(groups)))
-    parts = np.zeros(len(labels), dtype=np.int64)
+    folds = min(max(3, round(1 / fraction)), len(np.unique(groups)), int(np.bincount(labels).max()))
     if folds < 3:
-        return parts  # the check that follows names the classes
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    held = [fold for _, fold in splitter.split(labels, labels, groups)]
-    parts[held[0]] = PARTS.index("test")
-    parts[held[1]] = PARTS.index("val")
-    return parts
+        return np.zeros(len(labels), dtype=np.int64)  # the check that follows names the class
+    best, best_absent = np.zeros(len(labels), dtype=np.int64), len(PARTS) * len(labels)
+    for attempt in range(_ATTEMPTS):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a class with fewer frames than folds; checked below
+            held = [fold for _, fold in splitter.split(labels, labels, groups)]
+        for test, val in itertools.permutations(range(folds), 2):
+            parts = np.zeros(len(labels), dtype=np.int64)
+            parts[held[test]], parts[held[val]] = PARTS.index("test"), PARTS.index("val")
+            absent = sum(len(np.unique(labels)) - len(np.unique(labels[parts == part])) for part in range(len(PARTS)))
+            if absent < best_absent:
+                best, best_absent = parts, absent
+            if not absent:
+                return parts
+    return best
 
 
 def _check_support(frames: Sequence[Frame], labels: NDArray[np.int64], classes: Sequence[str]) -> None:

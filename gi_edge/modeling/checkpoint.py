@@ -43,7 +43,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}", fix=fix) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{path} cannot be read as weights: {reason}", fix=fix) from error
     while isinstance(content, dict) and isinstance(inner := content.get("model", content.get("state_dict")), dict):
         content = inner
     if not isinstance(content, dict) or not all(isinstance(item, Tensor) for item in content.values()):
@@ -77,9 +78,9 @@ def architecture_from_state(state: dict[str, Tensor]) -> str | None:
 
 def normalise_names(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Bring the published ConvNeXt-V2 names to timm's."""
-    if "stem.0.weight" in state:
-        return state
-    return dict(checkpoint_filter_fn(state, model))
+    if "downsample_layers.0.0.weight" in state:
+        return dict(checkpoint_filter_fn(state, model))
+    return state
 
 
 def load_frozen(model: nn.Module, state: dict[str, Tensor], *, source: str, architecture: str) -> None:

@@ -58,11 +58,11 @@ def _check_targets(model: nn.Module, folder: Path) -> None:
     path = folder / "adapter_model.safetensors"
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        targets = re.compile(str(config.get("target_modules")))
         with safetensors.safe_open(path, framework="pt") as file:
             names = set(file.keys())
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, re.error, safetensors.SafetensorError) as error:
         raise ModelError(f"{folder} is no peft adapter: {error}", fix="train it again: gi-edge train") from error
-    targets = re.compile(str(config.get("target_modules")))
     layers = [name for name, _ in model.named_modules() if targets.fullmatch(name)]
     expected = {f"base_model.model.{layer}.lora_{half}.weight" for layer in layers for half in "AB"}
     expected |= {f"base_model.model.{CLASSIFIER}.{part}" for part in ("weight", "bias")}
