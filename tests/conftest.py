@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Outcome, gi_edge_process, write_frames
+from support import TRAINING, Outcome, gi_edge_process, write_frames
+
 
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
@@ -40,13 +41,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a trained adapter and its bundle in fp32 and fp16; copy it before changing it."""
     root = tmp_path_factory.mktemp("workspace")
     write_frames(root / "data" / "lesions", per_class=20)
-    for words in (
-        ["init"],
-        ["train", "--backbone", "gi-edge-small", "--image-size", 64, "--epochs", 6, "--batch-size", 8, "--rank", 4]
-        + ["--learning-rate", 5e-3],
-        ["export", "--fp16"],
-    ):
-        done = gi_edge_process(*words, cwd=root)
+    for words in ("init", f"train {TRAINING}", "export --fp16"):
+        done = gi_edge_process(*words.split(), cwd=root)
         assert done.code == 0, done.err
     return root
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+TRAINING = "--backbone gi-edge-small --image-size 64 --epochs 6 --batch-size 8 --rank 4 --learning-rate 5e-3"
 COLOURS = {"blue lesion": (60, 70, 170), "green lesion": (60, 160, 70), "red lesion": (170, 60, 60)}
 
 

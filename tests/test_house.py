@@ -13,11 +13,13 @@ from gi_edge.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [
-    path
-    for top in ("gi_edge", "training", "export", "bench", "tests")
-    for path in sorted((ROOT / top).rglob("*.py"))
+    path for top in ("gi_edge", "training", "export", "bench", "tests") for path in sorted((ROOT / top).rglob("*.py"))
 ]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / top / "README.md" for top in ("training", "export", "bench"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / top / "README.md" for top in ("training", "export", "bench")),
+]
 
 
 def commands() -> dict[str, click.Command]:
@@ -80,5 +82,8 @@ def test_constraints_pin_every_dependency_and_name_no_host():
     pinned = {re.split(r"[=\s;]", line)[0] for line in text.splitlines() if "==" in line}
     project = (ROOT / "pyproject.toml").read_text()
     table = project.partition("dependencies = [")[2].partition("[project.scripts]")[0]
-    needed = {match.lower() for match in re.findall(r'"([A-Za-z][A-Za-z0-9-]*)[>=;\[ "]', table)} - {"gi-edge", "tensorrt"}
+    needed = {match.lower() for match in re.findall(r'"([A-Za-z][A-Za-z0-9-]*)[>=;\[ "]', table)} - {
+        "gi-edge",
+        "tensorrt",
+    }
     assert needed - pinned == set()

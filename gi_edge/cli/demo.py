@@ -55,7 +55,9 @@ def command(folder: Path, force: bool) -> None:
             words = shlex.split(step.format(frames=frames))
             progress.say(f"\n$ gi-edge {shlex.join(words)}")
             cli.main(args=words, standalone_mode=False)
-    progress.say(f"\nThe page: {folder}/reports/*.html. The frames are generated: these scores say nothing of patients.")
+    progress.say(
+        f"\nThe page: {folder}/reports/*.html. The frames are generated: these scores say nothing of patients."
+    )
 
 
 @contextmanager

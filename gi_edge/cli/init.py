@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,13 @@ def _trees(here: Path) -> list[Path]:
 def _table(name: str, entry: DatasetEntry, here: Path) -> str:
     path = entry.path.resolve()
     shown = path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
-    return f"\n[datasets.{_toml(name)}]\npath = {_toml(shown)}\nspec = {_toml(entry.spec)}\n"
+    return f"\n[datasets.{_toml_key(name)}]\npath = {_toml(shown)}\nspec = {_toml(entry.spec)}\n"
 
 
 def _toml(text: str) -> str:
     """Quote as a TOML basic string, whose escapes JSON's are a part of."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _toml_key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _toml(text)

@@ -25,6 +25,8 @@ class Frame:
     """Index into the classes of the Index."""
     group: str | None
     """Video or patient; None where it is not known."""
+    number: int | None = None
+    """Number of the frame in its video; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
             fix=f"lay the images out as {root}/CLASS/IMAGE.jpg, one folder per class",
         )
     frames = [
-        Frame(f"{label}/{path.name}", path, number, _group_from_name(path.name, name, spec))
-        for number, label in enumerate(classes)
+        Frame(f"{label}/{path.name}", path, position, *_group_from_name(path.name, name, spec))
+        for position, label in enumerate(classes)
         for path in files[label]
     ]
     return Index(name, spec, root, classes, tuple(sorted(frames, key=lambda frame: frame.id)))
@@ -113,13 +115,14 @@ def _is_visible_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _group_from_name(file_name: str, dataset: str, spec: DatasetSpec) -> str | None:
+def _group_from_name(file_name: str, dataset: str, spec: DatasetSpec) -> tuple[str | None, int | None]:
     if spec.group_pattern is None:
-        return None
+        return None, None
     match = re.match(spec.group_pattern, file_name)
     if match is None:
         raise DataError(
             f"dataset '{dataset}': '{file_name}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
             fix="remove the file, or use --spec folders (which then splits by frame)",
         )
-    return match["group"]
+    number = match.groupdict().get("number")
+    return match["group"], None if number is None else int(number)

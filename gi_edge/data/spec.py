@@ -18,7 +18,8 @@ class DatasetSpec(Value):
     title: str
     licence: str
     group_pattern: str | None = None
-    """Regular expression on the file name whose part named "group" is the video or patient; None: not known."""
+    """Regular expression on the file name; its part "group" is the video or patient, its part "number", where there
+    is one, the frame's number in it. None: no group is known."""
     group_noun: str = "group"
     """What a group is: video, patient."""
     citation: str = ""

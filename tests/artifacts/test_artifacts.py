@@ -47,7 +47,10 @@ def flip_a_bit(path):
         (lambda f: (f / "model.fp16.onnx").write_bytes(b""), r"'model\.fp16\.onnx' was altered"),
         (lambda f: (f / "reference.npz").unlink(), r"'reference\.npz' is missing"),
         (lambda f: (f / "extra.bin").write_bytes(b"x"), r"'extra\.bin' is not listed"),
-        (lambda f: (f / "labels.txt").rename(f.parent / "l") and (f / "labels.txt").symlink_to(f.parent / "l"), "plain"),
+        (
+            lambda f: (f / "labels.txt").rename(f.parent / "l") and (f / "labels.txt").symlink_to(f.parent / "l"),
+            "plain",
+        ),
         (lambda f: (f / MANIFEST).unlink(), "is no bundle"),
         (lambda f: (f / MANIFEST).write_text("{"), "is no bundle"),
         (lambda f: (f / MANIFEST).write_text("[1]"), "is no bundle"),

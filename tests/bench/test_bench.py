@@ -73,7 +73,10 @@ def test_a_sound_bundle_passes_and_the_result_survives_its_file(workspace, tmp_p
         ("labels swapped", lambda session: lambda pixels: session.run(pixels)[:, [1, 0, 2]]),
         ("upside down in value", lambda session: lambda pixels: session.run(255 - pixels)),
         ("slightly wrong scale", lambda session: lambda pixels: session.run(pixels) * np.float32(1.001)),
-        ("NaN on some frames", lambda session: lambda pixels: session.run(pixels) + np.where(pixels[:, 32, 32, :1] > 100, np.nan, 0)),
+        (
+            "NaN on some frames",
+            lambda session: lambda pixels: session.run(pixels) + np.where(pixels[:, 32, 32, :1] > 100, np.nan, 0),
+        ),
     ],
 )
 def test_an_engine_that_answers_otherwise_is_caught(subject, name, spoil):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from support import gi_edge_process, write_frames
+from support import TRAINING, gi_edge_process, write_frames
 
 from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.bundle import read_bundle
@@ -79,13 +79,7 @@ def test_the_path_leaves_whole_artefacts(workspace):
 
 def test_training_again_gives_the_same_adapter(copied, gi_edge):
     first = load_file(copied / "adapters" / "lesions" / "adapter_model.safetensors")
-    manifest = read_adapter(copied / "adapters" / "lesions").manifest
-    config = manifest.config
-    done = gi_edge(
-        "train", "--backbone", config["backbone"], "--image-size", config["image_size_px"], "--epochs", config["epochs"],
-        "--batch-size", config["batch_size"], "--rank", config["rank"], "--learning-rate", config["learning_rate"],
-        "--force", cwd=copied,
-    )  # fmt: skip
+    done = gi_edge("train", *TRAINING.split(), "--force", cwd=copied)
     assert done.code == 0, done.err
     again = load_file(copied / "adapters" / "lesions" / "adapter_model.safetensors")
     assert first.keys() == again.keys()
@@ -241,7 +235,11 @@ def wrong_weights(tmp_path):
 BAD = {
     "no workspace": (lambda t: ["train"], "no gi-edge.toml here or above", "gi-edge init --data DIR"),
     "no folder": (lambda t: ["train", "--data", t / "none"], "there is no folder", "--data"),
-    "empty folder": (lambda t: (t / "e").mkdir() or ["train", "--data", t / "e"], "found 0 class folder", "CLASS/IMAGE.jpg"),
+    "empty folder": (
+        lambda t: (t / "e").mkdir() or ["train", "--data", t / "e"],
+        "found 0 class folder",
+        "CLASS/IMAGE.jpg",
+    ),
     "class with one image": (one_image_class, "class 'rare' has 1 readable image", "--exclude 'rare'"),
     "unknown class": (
         lambda t: ["train", "--data", write_frames(t / "d"), *SMALL, "--exclude", "red lesions"],

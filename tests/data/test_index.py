@@ -67,7 +67,10 @@ def test_excluded_classes_are_left_out_and_unknown_ones_told(tmp_path):
 def test_the_synthetic_spec_reads_the_video_from_the_name(tmp_path):
     root = touch(tmp_path, "a/0123456789abcdef_12.jpg", "b/fedcba9876543210_3.jpg")
     index = index_from_folder("d", root, read_spec("synthetic"))
-    assert [frame.group for frame in index.frames] == ["0123456789abcdef", "fedcba9876543210"]
+    assert [(frame.group, frame.number) for frame in index.frames] == [
+        ("0123456789abcdef", 12),
+        ("fedcba9876543210", 3),
+    ]
     touch(root, "b/other.jpg")
     with pytest.raises(DataError, match=r"'other\.jpg' carries no video id"):
         index_from_folder("d", root, read_spec("synthetic"))

@@ -141,4 +141,7 @@ def test_the_model_given_stays_as_it_was():
     model = model_of("convnextv2_atto")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     half_from_model(model, SPEC)
-    assert all(torch.equal(tensor, before[name]) and tensor.dtype == torch.float32 for name, tensor in model.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) and tensor.dtype == torch.float32
+        for name, tensor in model.state_dict().items()
+    )

@@ -28,5 +28,11 @@ def test_percentiles_appear_at_their_counts(count, present):
 
 def test_values():
     summary = latency_summary(np.arange(1, 1002, dtype=np.float64))
-    assert (summary.count, summary.mean_ms, summary.p50_ms, summary.p90_ms, summary.p99_ms) == (1001, 501, 501, 901, 991)
+    assert (summary.count, summary.mean_ms, summary.p50_ms, summary.p90_ms, summary.p99_ms) == (
+        1001,
+        501,
+        501,
+        901,
+        991,
+    )
     assert summary.coefficient_of_variation == pytest.approx(np.sqrt((1001**2 - 1) / 12) / 501)

@@ -42,7 +42,9 @@ def test_a_file_is_loaded_frozen_with_a_fresh_classifier(atto_file):
     assert trained == {"head.fc.weight", "head.fc.bias"}
     assert backbone.model.head.fc.out_features == 3
     state = read_state(atto_file)
-    assert torch.equal(backbone.model.state_dict()["stages.1.blocks.0.mlp.fc1.weight"], state["stages.1.blocks.0.mlp.fc1.weight"])
+    assert torch.equal(
+        backbone.model.state_dict()["stages.1.blocks.0.mlp.fc1.weight"], state["stages.1.blocks.0.mlp.fc1.weight"]
+    )
 
 
 def test_the_identity_of_weights_does_not_depend_on_the_file(atto_file, tmp_path):
@@ -179,9 +181,11 @@ def test_lora_reaches_every_fc_layer_as_convolution_or_matrix(name):
     kind = torch.nn.Conv2d if name == "convnextv2_atto" else torch.nn.Linear
     assert isinstance(model.stages[0].blocks[0].mlp.fc1, kind)
     adapted = attach_lora(model, rank=2, alpha=4, dropout=0)
-    layers = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A") and name.endswith(("fc1", "fc2"))]
+    layers = [
+        name for name, module in adapted.named_modules() if hasattr(module, "lora_A") and name.endswith(("fc1", "fc2"))
+    ]
     assert len(layers) == 8
-    assert TARGETS == adapted.peft_config["default"].target_modules
+    assert adapted.peft_config["default"].target_modules == TARGETS
 
 
 def test_plain_peft_loads_a_saved_adapter(tmp_path):

@@ -30,7 +30,9 @@ def fit(
     trained = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = len(loader) * settings.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warmup_fraction))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup_fraction)
+    )
     loss_of = nn.CrossEntropyLoss()
     with progress.task("train", steps) as task:
         for epoch in range(1, settings.epochs + 1):
@@ -53,7 +55,7 @@ def fit(
             progress.say(f"epoch {epoch}/{settings.epochs}: training loss {mean:.3f}, {score()}")
 
 
-def _rate(step: int, steps: int, warmup_fraction: float) -> float:
+def learning_rate_factor(step: int, steps: int, warmup_fraction: float) -> float:
     """Return the learning rate's factor: from 0 up to 1 over the warm-up, then half a cosine down to 0."""
     warmup = max(1, round(steps * warmup_fraction))
     if step < warmup:
