@@ -49,7 +49,7 @@ def command(folder: Path, force: bool) -> None:
     progress.say(f"generating frames that resemble endoscopy, in {data}")
     count = write_dataset(data, SyntheticSpec())
     progress.say(f"{count} frames")
-    frames = " ".join(shlex.quote(str(next(path.glob("*.jpg")).relative_to(folder))) for path in sorted(data.iterdir()))
+    frames = " ".join(shlex.quote(str(min(path.glob("*.jpg")).relative_to(folder))) for path in sorted(data.iterdir()))
     with _inside(folder):
         for step in _STEPS:
             words = shlex.split(step.format(frames=frames))

@@ -139,6 +139,23 @@ def test_names_without_weights_here_say_what_to_do(name, match, monkeypatch, tmp
     assert "--backbone" in caught.value.fix
 
 
+def test_a_timm_tag_is_downloaded_by_its_name_with_its_licence(atto_file, monkeypatch):
+    asked = []
+
+    def download(repository, file_name):
+        asked.append((repository, file_name))
+        return str(atto_file)
+
+    monkeypatch.setattr("gi_edge.modeling.backbone.hf_hub_download", download)
+    tag = "convnextv2_atto.fcmae_ft_in1k"
+    backbone = load(tag)
+    assert asked == [("timm/convnextv2_atto.fcmae_ft_in1k", "model.safetensors")]
+    assert (backbone.info.weights, backbone.info.licence) == (f"timm:{tag}", "cc-by-nc-4.0")
+    assert backbone_of(backbone.info, None, num_classes=3, progress=Silent()).info == backbone.info
+    offline = backbone_of(backbone.info, atto_file, num_classes=3, progress=Silent())
+    assert offline.info.weights_sha256 == backbone.info.weights_sha256
+
+
 def test_an_adapter_finds_only_its_own_base_weights(atto_file, tmp_path):
     info = load(None, atto_file).info
     assert backbone_of(info, atto_file, num_classes=3, progress=Silent()).info == info
