@@ -192,6 +192,7 @@ def save(model: AttributeModel, arguments: argparse.Namespace) -> None:
     }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, arguments.output, metadata=metadata)
+    arguments.output.chmod(0o644)
 
 
 if __name__ == "__main__":
