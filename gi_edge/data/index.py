@@ -98,21 +98,32 @@ def is_class_tree(folder: Path) -> bool:
 
 
 def spec_from_names(file_names: Sequence[str], class_names: Sequence[str] = ()) -> str:
-    """Return the spec whose group rule all the file names follow; "folders" if there is none.
+    """Return the spec whose group rule all the file names follow and whose classes the class names are.
 
-    A spec that lists its classes is chosen only if all class_names are among them, and then without a group rule too.
+    A spec without a group rule needs half of its classes, lest an own data set is given the licence of a public one.
+    "folders" if none fits.
     """
-    for name in sorted(spec_names(), key=lambda name: not read_spec(name).classes):
-        spec = read_spec(name)
-        if spec.classes and not (class_names and all(class_from_name(item, spec.classes) for item in class_names)):
-            continue
-        pattern = spec.group_pattern
-        if pattern is not None and not spec.group_optional:
-            if spec.group_from == "file-name" and all(re.match(pattern, file_name) for file_name in file_names):
-                return name
-        elif spec.classes and spec.layout != "csv":
-            return name
-    return "folders"
+    specs = [spec for spec in map(read_spec, spec_names()) if spec.layout != "csv"]
+    ruled = [spec for spec in specs if _needs_group(spec) and _follow_group_rule(spec, file_names)]
+    fitting = [spec for spec in ruled if _has_classes(spec, class_names)]
+    fitting += [spec for spec in specs if not _needs_group(spec) and _has_classes(spec, class_names, least=0.5)]
+    fitting += [spec for spec in ruled if not spec.classes]
+    return next((spec.name for spec in fitting), "folders")
+
+
+def _needs_group(spec: DatasetSpec) -> bool:
+    return spec.group_pattern is not None and not spec.group_optional
+
+
+def _follow_group_rule(spec: DatasetSpec, file_names: Sequence[str]) -> bool:
+    pattern = re.compile(spec.group_pattern or "")
+    return spec.group_from == "file-name" and all(pattern.match(file_name) for file_name in file_names)
+
+
+def _has_classes(spec: DatasetSpec, class_names: Sequence[str], least: float = 0.0) -> bool:
+    """Whether the names are classes of a spec that lists its classes, and at least a share of them."""
+    found = {class_from_name(item, spec.classes) for item in class_names} if spec.classes else set()
+    return bool(found) and None not in found and len(found) >= least * len(spec.classes)
 
 
 def frames_by_id(index: Index, ids: Sequence[str]) -> tuple[Frame, ...]:

@@ -13,8 +13,9 @@ from gi_edge.data.spec import DatasetSpec
 from gi_edge.errors import DataError, did_you_mean
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+FOREIGN_FOLDERS = ("@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information")
+"""What storage and operating systems put beside the data: thumbnails, bins."""
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
-_MAX_DEPTH = 12
 
 
 @dataclass(frozen=True)
@@ -50,31 +51,32 @@ def list_folder(root: Path, *, nested: bool, skip: Iterable[str] = ()) -> Listin
     Raises: DataError if a folder cannot be read.
     """
     listing = Listing()
-    skipped = {class_key(name) for name in skip}
-    depth = _MAX_DEPTH if nested else 1
-    pending = [("", 0)]
+    skipped = {class_key(name) for name in (*FOREIGN_FOLDERS, *skip)}
+    pending: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(root),))]
     while pending:
-        folder, level = pending.pop()
-        below = _list_one(root, folder, listing)
-        if level < depth:
-            pending += [(path, level + 1) for path in below if class_key(path.rpartition("/")[2]) not in skipped]
+        folder, above = pending.pop()
+        for path, target in _list_one(root, folder, listing):
+            if class_key(path.rpartition("/")[2]) in skipped or target in above:  # the latter: a link to itself
+                continue
+            listing.folders.append(path)
+            if nested or not folder:
+                pending.append((path, (*above, target)))
     for found in (listing.folders, listing.tables, listing.archives):
         found.sort()
     return listing
 
 
-def _list_one(root: Path, folder: str, listing: Listing) -> list[str]:
-    """File the entries of one folder; return the folders in it."""
+def _list_one(root: Path, folder: str, listing: Listing) -> list[tuple[str, str]]:
+    """File the entries of one folder; return each folder in it with the place that it leads to."""
     images, below = [], []
     try:
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                name = entry.name
+                name, path = entry.name, f"{folder}/{entry.name}" if folder else entry.name
                 if name.startswith("."):
                     continue
-                path = f"{folder}/{name}" if folder else name
                 if entry.is_dir():
-                    below.append(path)
+                    below.append((path, os.path.realpath(entry.path)))
                 elif entry.is_file():
                     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122, a Path each costs seconds in 50,000 files
                     if suffix in IMAGE_SUFFIXES:
@@ -89,7 +91,6 @@ def _list_one(root: Path, folder: str, listing: Listing) -> list[str]:
         ) from error
     if images:
         listing.images[folder] = sorted(images)
-    listing.folders += below
     return below
 
 

@@ -79,33 +79,36 @@ def labelled_from_table(root: Path, listing: Listing, spec: DatasetSpec, dataset
 
 
 class _Files:
-    """Finds the images of a listing by their path below the root or the table's folder, name or bare stem."""
+    """Finds the images of a listing by path, by the end of their path, by name or by bare stem."""
 
     def __init__(self, listing: Listing, table_folder: str) -> None:
         self._beside = f"{table_folder}/" if table_folder else ""
-        self._paths = {
-            f"{folder}/{name}" if folder else name for folder, names in listing.images.items() for name in names
-        }
-        self._named: dict[str, list[str]] = {}
-        for path in sorted(self._paths):
-            name = path.rpartition("/")[2]
-            self._named.setdefault(name, []).append(path)
-            self._named.setdefault(name.rpartition(".")[0], []).append(path)
+        self._paths: set[str] = set()
+        self._ends: dict[str, list[str]] = {}
+        for folder, names in sorted(listing.images.items()):
+            parent = folder.rpartition("/")[2]
+            for name in names:
+                path = f"{folder}/{name}" if folder else name
+                self._paths.add(path)
+                for end in (f"{parent}/{name}", name, name.rpartition(".")[0]):
+                    self._ends.setdefault(end, []).append(path)
 
     def find(self, row: LabelRow, table: Path) -> str | None:
         """Return the path of a row's file, None if there is none. Raises: DataError if there are several."""
         for path in (self._beside + row.file, row.file):
             if path in self._paths:
                 return path
-        named = self._named.get(row.file.rpartition("/")[2], [])
-        if len(named) > 1 and row.group is not None:
-            named = [path for path in named if row.group in path.split("/")[:-1]]
-        if len(named) > 1:
+        above, _, name = row.file.rpartition("/")
+        alike = self._ends.get(f"{above.rpartition('/')[2]}/{name}", []) if above else []
+        alike = [path for path in alike if path.endswith(f"/{row.file}")] or alike or self._ends.get(name, [])
+        if len(alike) > 1 and row.group is not None:
+            alike = [path for path in alike if row.group in path.split("/")[:-1]] or alike
+        if len(alike) > 1:
             raise DataError(
-                f"{table}, line {row.line}: '{row.file}' may be {named[0]} or {named[1]}",
-                fix="write the path below the folder of the dataset instead of the bare name",
+                f"{table}, line {row.line}: '{row.file}' may be {alike[0]} or {alike[1]}",
+                fix="write the path below the folder of the dataset instead",
             )
-        return named[0] if named else None
+        return alike[0] if alike else None
 
 
 def read_label_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
