@@ -69,7 +69,7 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
             check_unpacked(listing, (), spec, (name, root))
         found = labelled_from_table(root, listing, spec, name)
     else:
-        found = labelled_from_folders(listing, spec, name)
+        found = labelled_from_folders(listing, spec, name, exclude)
         check_unpacked(listing, {item.label for item in found}, spec, (name, root))
     left_out = _excluded_classes(exclude, {item.label for item in found}, listing, spec, name)
     kept = [item for item in found if item.label not in left_out]
@@ -146,15 +146,15 @@ def _excluded_classes(
     exclude: Sequence[str], labels: Collection[str], listing: Listing, spec: DatasetSpec, dataset: str
 ) -> set[str]:
     """Return the classes that exclude names, in any spelling. Raises: DataError with the nearest."""
-    known = {*labels, *(spec.classes or (folder.rpartition("/")[2] for folder in listing.folders))}
-    left_out = {item: class_from_name(item, spec.classes) for item in exclude}
-    for item, label in left_out.items():
+    known = {*labels, *spec.classes, *(folder.rpartition("/")[2] for folder in listing.folders)}
+    left_out = {class_from_name(item, spec.classes) or item: item for item in exclude}
+    for label, item in left_out.items():
         if label not in known:
             raise DataError(
-                f"dataset '{dataset}': no class '{item}' to exclude ({did_you_mean(item, known)})",
+                f"dataset '{dataset}': no class '{item}' to exclude ({did_you_mean(item, {*labels, *spec.classes})})",
                 fix="correct --exclude, or exclude = [...] in gi-edge.toml",
             )
-    return {label for label in left_out.values() if label is not None}
+    return set(left_out)
 
 
 def _too_few_classes(name: str, root: Path, spec: DatasetSpec, count: int) -> DataError:

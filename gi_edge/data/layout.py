@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -94,22 +94,28 @@ def _list_one(root: Path, folder: str, listing: Listing) -> list[tuple[str, str]
     return below
 
 
-def labelled_from_folders(listing: Listing, spec: DatasetSpec, dataset: str) -> list[Labelled]:
+def labelled_from_folders(
+    listing: Listing, spec: DatasetSpec, dataset: str, exclude: Collection[str] = ()
+) -> list[Labelled]:
     """Return the images in class folders, with class and part. Images directly in the root belong to no class.
 
-    Raises: DataError if a folder with images belongs to no class of the spec.
+    Raises: DataError if a folder with images belongs to no class of the spec and is not named in exclude.
     """
     spellings = spec.class_spellings
     parts = {class_key(name): part for name, part in spec.part_folders.items()}
+    excluded = {class_key(name) for name in exclude}
     found = []
     for folder, names in sorted(listing.images.items()):
-        above = [class_key(name) for name in folder.split("/")]
         if not folder:
             continue
-        label = next((spellings[key] for key in reversed(above) if key in spellings), None)
-        if not spellings:
+        above = [class_key(name) for name in folder.split("/")]
+        if spellings:
+            label = next((spellings[key] for key in reversed(above) if key in spellings), None)
+        else:
             label = folder.rpartition("/")[2]
         if label is None:
+            if excluded.intersection(above):
+                continue
             raise _unknown_class(folder, spec, dataset)
         part = next((parts[key] for key in above if key in parts), None)
         found += [Labelled(f"{folder}/{name}", label, part=part) for name in names]
@@ -117,10 +123,11 @@ def labelled_from_folders(listing: Listing, spec: DatasetSpec, dataset: str) -> 
 
 
 def _unknown_class(folder: str, spec: DatasetSpec, dataset: str) -> DataError:
+    name = folder.rpartition("/")[2]
     return DataError(
         f"dataset '{dataset}': folder '{folder}' is no class of spec '{spec.name}' "
-        f"({did_you_mean(folder.rpartition('/')[2], spec.classes)})",
-        fix="rename or move the folder, or use --spec folders, which takes any folder as a class",
+        f"({did_you_mean(name, spec.classes)})",
+        fix=f"rename the folder, or leave it out: --exclude {shlex.quote(name)}",
     )
 
 
@@ -136,13 +143,19 @@ def check_unpacked(listing: Listing, labels: Iterable[str], spec: DatasetSpec, w
     if len(found) < 2:
         packed = packed or listing.archives
     if packed:
-        command = (
-            spec.unpack or f"find {{root}} -iname '*{_suffix(packed[0])}' -execdir {_unpacker(packed[0])} {{}} \\;"
-        )
         raise DataError(
             f"dataset '{dataset}': {len(packed)} archive(s) in {root} are not unpacked, the first: {packed[0]}",
-            fix=command.replace("{root}", shlex.quote(str(root))),
+            fix=_unpack_command(packed, spec).replace("{root}", shlex.quote(str(root))),
         )
+
+
+def _unpack_command(packed: Iterable[str], spec: DatasetSpec) -> str:
+    """Return the spec's command if it is for archives of this kind, else one for each kind."""
+    kinds = sorted({_suffix(path) for path in packed})
+    if spec.unpack and all(kind in spec.unpack for kind in kinds):
+        return spec.unpack
+    unpackers = {kind: "unzip -n -q" if kind == ".zip" else "tar -xf" for kind in kinds}
+    return " && ".join(f"find {{root}} -iname '*{kind}' -execdir {unpackers[kind]} {{}} \\;" for kind in kinds)
 
 
 def _suffix(path: str) -> str:
@@ -151,7 +164,3 @@ def _suffix(path: str) -> str:
 
 def _stem(path: str) -> str:
     return PurePosixPath(path).name[: -len(_suffix(path))]
-
-
-def _unpacker(path: str) -> str:
-    return "unzip -n -q" if _suffix(path) == ".zip" else "tar -xf"

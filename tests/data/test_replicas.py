@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import re
+import shlex
 import shutil
 import subprocess
 import tarfile
-import zipfile
 from collections import Counter
 
 import pytest
@@ -146,6 +145,9 @@ def test_a_folder_that_is_no_class_names_the_nearest(tmp_path, name, folder, nea
     with pytest.raises(DataError, match=near) as caught:
         indexed(name, root)
     assert f"'{folder}' is no class of spec '{name}'" in str(caught.value)
+    left_out = folder.rpartition("/")[2]
+    assert shlex.split(caught.value.fix)[-2:] == ["--exclude", left_out]
+    assert len(indexed(name, root, [left_out]).classes) == len(read_spec(name).classes)
 
 
 def packed_capsule(root):
@@ -176,13 +178,22 @@ def test_one_class_left_packed_is_told(tmp_path):
         indexed("kvasir-capsule", root)
 
 
-def test_zips_of_unknown_classes_are_told_with_their_command(tmp_path):
-    for label in ("a", "b"):
-        with zipfile.ZipFile(tmp_path / f"{label}.zip", "w") as archive:
-            archive.writestr(f"{label}/1.jpg", b"x")
-    with pytest.raises(DataError, match="2 archive") as caught:
-        indexed("folders", tmp_path)
-    assert re.fullmatch(r"find \S+ -iname '\*\.zip' -execdir unzip -n -q \{\} \\;", caught.value.fix)
+@pytest.mark.parametrize(
+    ("spec", "archives", "command"),
+    [
+        ("folders", ("a.zip", "b.zip"), "find ROOT -iname '*.zip' -execdir unzip -n -q {} \\;"),
+        ("csv", ("all.tgz",), "find ROOT -iname '*.tgz' -execdir tar -xf {} \\;"),
+        ("hyperkvasir", ("hyper-kvasir-labeled-images.zip",), read_spec("hyperkvasir").unpack),
+        ("hyperkvasir", ("images.tar",), "find ROOT -iname '*.tar' -execdir tar -xf {} \\;"),
+        ("kvasir-capsule", ("labelled_images.zip",), "find ROOT -iname '*.zip' -execdir unzip -n -q {} \\;"),
+    ],
+)
+def test_each_kind_of_archive_is_told_with_its_command(tmp_path, spec, archives, command):
+    for name in archives:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=f"{len(archives)} archive") as caught:
+        indexed(spec, tmp_path)
+    assert caught.value.fix.replace(str(tmp_path), "ROOT") == command.replace("{root}", "ROOT")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
