@@ -17,6 +17,33 @@ CLASSES = {
     for name in ("gastrovision", "kvasir-capsule", "kvasir-v2", "hyperkvasir", "capsule-vision-2024")
 }
 
+CAPSULE_OFFICIAL = {
+    "Angiectasia": "Angiectasia",
+    "Blood - fresh": "Blood",
+    "Erosion": "Erosion",
+    "Erythema": "Erythematous",
+    "Foreign body": "Foreign Bodies",
+    "Ileocecal valve": "Ileo-cecal valve",
+    "Lymphangiectasia": "Lymphangiectasia",
+    "Normal clean mucosa": "Normal",
+    "Pylorus": "Pylorus",
+    "Reduced mucosal view": "Reduced Mucosal View",
+    "Ulcer": "Ulcer",
+}
+"""Folder of Kvasir-Capsule to the label of its official folds."""
+
+HYPERKVASIR_OFFICIAL = {
+    "barretts-short-segment": "short-segment-barretts",
+    "cecum": "normal-cecum",
+    "esophagitis-a": "oesophagitis-a",
+    "esophagitis-b-d": "oesophagitis-b-d",
+    "hemorrhoids": "hemorroids",
+    "polyps": "polyp",
+    "pylorus": "normal-pylorus",
+    "z-line": "normal-z-line",
+}
+"""Folder of HyperKvasir to the label of its official folds, where they differ."""
+
 HYPERKVASIR_FOLDERS = {
     "lower-gi-tract/anatomical-landmarks": ("cecum", "ileum", "retroflex-rectum"),
     "lower-gi-tract/pathological-findings": (
@@ -77,12 +104,9 @@ def _kvasir_capsule(root: Path) -> None:
     header = "filename;video_id;frame_number;finding_category;finding_class;x1;y1;x2;y2;x3;y3;x4;y4"
     rows = [f"{name};{name[:16]};{name[17:-4]};Luminal;{label};;;;;;;;" for label in labels for name in names[label]]
     write_csv(root / "metadata.csv", [header, *rows])
-    spelled = {label: read_spec("kvasir-capsule").classes[label] or (label,) for label in labels}
-    left_out = {"Polyp", "Blood - hematin", "Ampulla of vater"}
     for fold in (0, 1):
-        official = [f"{names[n][fold]},{spelled[n][0]}" for n in labels if n not in left_out and n != "Angiectasia"]
-        lines = ["filename,label", *official, f"{names['Angiectasia'][fold]},Angiectasia"]
-        write_csv(root / "official_splits" / f"split_{fold}.csv", lines)
+        official = [f"{names[label][fold]},{spelled}" for label, spelled in CAPSULE_OFFICIAL.items()]
+        write_csv(root / "official_splits" / f"split_{fold}.csv", ["filename,label", *official])
 
 
 def _kvasir_v2(root: Path) -> None:
@@ -96,10 +120,10 @@ def _hyperkvasir(root: Path) -> None:
     folders = [f"labeled-images/{top}/{label}" for top, labels in HYPERKVASIR_FOLDERS.items() for label in labels]
     write_images(root, (f"{folder}/{stem(2 * n + k)}.jpg" for n, folder in enumerate(folders) for k in (0, 1)))
     write_images(root, [f"segmented-images/{kind}/{stem(8)}.jpg" for kind in ("images", "masks")])
-    spellings = {label: (aliases or (label,))[0] for label, aliases in read_spec("hyperkvasir").classes.items()}
+    labels = [folder.rpartition("/")[2] for folder in folders]
     rows = [
-        f"{stem(2 * n + k)}.jpg;{spellings[folder.rpartition('/')[2]]};{k}"
-        for n, folder in enumerate(folders)
+        f"{stem(2 * n + k)}.jpg;{HYPERKVASIR_OFFICIAL.get(label, label)};{k}"
+        for n, label in enumerate(labels)
         for k in (0, 1)
     ]
     write_csv(root / "official_splits" / "2_fold_split.csv", ["file-name;class-name;split-index", *rows])
