@@ -1,17 +1,26 @@
-"""Which frames a dataset has, by reading folders only; no image is opened here."""
+"""Which frames a dataset has, by reading folders and label files only; no image is opened here."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gi_edge.data.classnames import class_from_name
+from gi_edge.data.layout import (
+    IMAGE_SUFFIXES,
+    Labelled,
+    Listing,
+    check_unpacked,
+    labelled_from_folders,
+    list_folder,
+)
 from gi_edge.data.spec import DatasetSpec, read_spec, spec_names
+from gi_edge.data.table import labelled_from_table
 from gi_edge.errors import DataError, did_you_mean
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,8 @@ class Frame:
     """One image file with its label."""
 
     id: str
-    """Class folder and file name, "polyp/0017.jpg": file names alone repeat across classes in public sets."""
+    """Class and file name, "polyp/0017.jpg": file names alone repeat across classes in public sets. Where class and
+    name repeat too, the path below the root."""
     path: Path
     label: int
     """Index into the classes of the Index."""
@@ -27,6 +37,8 @@ class Frame:
     """Video or patient; None where it is not known."""
     number: int | None = None
     """Number of the frame in its video; None where it is not known."""
+    part: str | None = None
+    """The part that the frame is delivered in: train, val or test; None where it is delivered in none."""
 
 
 @dataclass(frozen=True)
@@ -41,35 +53,30 @@ class Index:
 
 
 def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequence[str] = ()) -> Index:
-    """Index a class-per-folder tree. exclude names classes to leave out.
+    """Index a dataset in the layout of its spec. exclude names classes to leave out.
 
-    Raises: DataError if the folder is absent, holds fewer than two classes with images, or an excluded class or
-    a group is not found.
+    Raises: DataError if the folder is absent or still packed, holds fewer than two classes with images, or if a class,
+    an excluded class, a labelled file or a group is not found.
     """
     if not root.is_dir():
         raise DataError(
             f"dataset '{name}': there is no folder {root}",
             fix=f"correct the path of '{name}' in gi-edge.toml or --data",
         )
-    files = {folder.name: image_files(folder) for folder in sorted(root.iterdir()) if _is_visible_folder(folder)}
-    for left_out in exclude:
-        if left_out not in files:
-            raise DataError(
-                f"dataset '{name}': no class '{left_out}' to exclude ({did_you_mean(left_out, files)})",
-                fix="correct --exclude, or exclude = [...] in gi-edge.toml",
-            )
-    classes = tuple(label for label, paths in files.items() if paths and label not in exclude)
+    listing = list_folder(root, nested=spec.layout != "class-folders", skip=spec.skip_folders)
+    if spec.layout == "csv":
+        if not listing.images:
+            check_unpacked(listing, (), spec, (name, root))
+        found = labelled_from_table(root, listing, spec, name)
+    else:
+        found = labelled_from_folders(listing, spec, name, exclude)
+        check_unpacked(listing, {item.label for item in found}, spec, (name, root))
+    left_out = _excluded_classes(exclude, {item.label for item in found}, listing, spec, name)
+    kept = [item for item in found if item.label not in left_out]
+    classes = tuple(sorted({item.label for item in kept}))
     if len(classes) < 2:
-        raise DataError(
-            f"dataset '{name}': found {len(classes)} class folder(s) with images in {root}; at least 2 are needed",
-            fix=f"lay the images out as {root}/CLASS/IMAGE.jpg, one folder per class",
-        )
-    frames = [
-        Frame(f"{label}/{path.name}", path, position, *_group_from_name(path.name, name, spec))
-        for position, label in enumerate(classes)
-        for path in files[label]
-    ]
-    return Index(name, spec, root, classes, tuple(sorted(frames, key=lambda frame: frame.id)))
+        raise _too_few_classes(name, root, spec, len(classes))
+    return Index(name, spec, root, classes, _frames(kept, classes, root, _group_rule(spec, name)))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -90,13 +97,33 @@ def is_class_tree(folder: Path) -> bool:
     return sum(1 for path in folder.iterdir() if _is_visible_folder(path) and image_files(path)) >= 2
 
 
-def spec_from_names(file_names: Sequence[str]) -> str:
-    """Return the spec whose group rule all the file names follow; "folders" if there is none."""
-    for name in spec_names():
-        pattern = read_spec(name).group_pattern
-        if pattern is not None and all(re.match(pattern, file_name) for file_name in file_names):
-            return name
-    return "folders"
+def spec_from_names(file_names: Sequence[str], class_names: Sequence[str] = ()) -> str:
+    """Return the spec whose group rule all the file names follow and whose classes the class names are.
+
+    A spec without a group rule needs half of its classes, lest an own data set is given the licence of a public one.
+    "folders" if none fits.
+    """
+    specs = [spec for spec in map(read_spec, spec_names()) if spec.layout != "csv"]
+    ruled = [spec for spec in specs if _needs_group(spec) and _follow_group_rule(spec, file_names)]
+    fitting = [spec for spec in ruled if _has_classes(spec, class_names)]
+    fitting += [spec for spec in specs if not _needs_group(spec) and _has_classes(spec, class_names, least=0.5)]
+    fitting += [spec for spec in ruled if not spec.classes]
+    return next((spec.name for spec in fitting), "folders")
+
+
+def _needs_group(spec: DatasetSpec) -> bool:
+    return spec.group_pattern is not None and not spec.group_optional
+
+
+def _follow_group_rule(spec: DatasetSpec, file_names: Sequence[str]) -> bool:
+    pattern = re.compile(spec.group_pattern or "")
+    return spec.group_from == "file-name" and all(pattern.match(file_name) for file_name in file_names)
+
+
+def _has_classes(spec: DatasetSpec, class_names: Sequence[str], least: float = 0.0) -> bool:
+    """Whether the names are classes of a spec that lists its classes, and at least a share of them."""
+    found = {class_from_name(item, spec.classes) for item in class_names} if spec.classes else set()
+    return bool(found) and None not in found and len(found) >= least * len(spec.classes)
 
 
 def frames_by_id(index: Index, ids: Sequence[str]) -> tuple[Frame, ...]:
@@ -115,14 +142,72 @@ def _is_visible_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _group_from_name(file_name: str, dataset: str, spec: DatasetSpec) -> tuple[str | None, int | None]:
+def _excluded_classes(
+    exclude: Sequence[str], labels: Collection[str], listing: Listing, spec: DatasetSpec, dataset: str
+) -> set[str]:
+    """Return the classes that exclude names, in any spelling. Raises: DataError with the nearest."""
+    known = {*labels, *spec.classes, *(folder.rpartition("/")[2] for folder in listing.folders)}
+    left_out = {class_from_name(item, spec.classes) or item: item for item in exclude}
+    for label, item in left_out.items():
+        if label not in known:
+            raise DataError(
+                f"dataset '{dataset}': no class '{item}' to exclude ({did_you_mean(item, {*labels, *spec.classes})})",
+                fix="correct --exclude, or exclude = [...] in gi-edge.toml",
+            )
+    return set(left_out)
+
+
+def _too_few_classes(name: str, root: Path, spec: DatasetSpec, count: int) -> DataError:
+    if spec.layout == "csv":
+        return DataError(
+            f"dataset '{name}': found {count} class(es) with images in the label file of {root}; at least 2 are needed",
+            fix="complete the label file, or name its columns in a spec of your own: --spec FILE.toml",
+        )
+    below = next((path for path in sorted(root.iterdir()) if is_class_tree(path)), None)
+    return DataError(
+        f"dataset '{name}': found {count} class folder(s) with images in {root}; at least 2 are needed",
+        fix=f"give the folder one level below: --data '{below}'"
+        if below and spec.layout == "class-folders"
+        else f"lay the images out as {root}/CLASS/IMAGE.jpg, one folder per class",
+    )
+
+
+def _frames(
+    found: Sequence[Labelled], classes: Sequence[str], root: Path, group_of: Callable[[Labelled], _Group]
+) -> tuple[Frame, ...]:
+    number = {label: position for position, label in enumerate(classes)}
+    ids = [f"{item.label}/{item.name}" for item in found]
+    uses = Counter(ids)
+    ids = [item.path if uses[key] > 1 else key for item, key in zip(found, ids, strict=True)]
+    if len(set(ids)) < len(ids):  # a path below the root equals the class and name of another frame
+        ids = [f"{item.label}/{item.path}" for item in found]
+    frames = [
+        Frame(key, root / item.path, number[item.label], *group_of(item), item.part)
+        for item, key in zip(found, ids, strict=True)
+    ]
+    return tuple(sorted(frames, key=lambda frame: frame.id))
+
+
+_Group = tuple[str | None, int | None]
+"""Group and number of a frame."""
+
+
+def _group_rule(spec: DatasetSpec, dataset: str) -> Callable[[Labelled], _Group]:
     if spec.group_pattern is None:
-        return None, None
-    match = re.match(spec.group_pattern, file_name)
-    if match is None:
+        return lambda item: (item.group, None)
+    pattern = re.compile(spec.group_pattern)
+    has_number = "number" in pattern.groupindex
+
+    def group_of(item: Labelled) -> _Group:
+        match = pattern.match(item.name if spec.group_from == "file-name" else item.path)
+        if match is not None:
+            number = match["number"] if has_number else None
+            return item.group or match["group"], None if number is None else int(number)
+        if item.group is not None or spec.group_optional:
+            return item.group, None
         raise DataError(
-            f"dataset '{dataset}': '{file_name}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
+            f"dataset '{dataset}': '{item.name}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
             fix="remove the file, or use --spec folders (which then splits by frame)",
         )
-    number = match.groupdict().get("number")
-    return match["group"], None if number is None else int(number)
+
+    return group_of

@@ -1,9 +1,10 @@
-"""Indexing a class-per-folder tree."""
+"""Indexing class folders and label files, and the specs that say how."""
 
 from __future__ import annotations
 
 import pytest
 
+from gi_edge.data.classnames import class_key
 from gi_edge.data.index import frames_by_id, index_from_folder, is_class_tree, spec_from_names
 from gi_edge.data.spec import DatasetSpec, read_spec, spec_names
 from gi_edge.errors import ConfigError, DataError
@@ -31,7 +32,17 @@ def test_equal_file_names_in_two_classes_are_two_frames(tmp_path):
 
 def test_only_image_files_count_and_hidden_ones_do_not(tmp_path):
     root = touch(
-        tmp_path, "a/1.JPG", "a/2.png", "a/.3.jpg", "a/notes.txt", "b/1.tiff", ".cache/1.jpg", "c/readme.md", "x.jpg"
+        tmp_path,
+        "a/1.JPG",
+        "a/2.png",
+        "a/.3.jpg",
+        "a/notes.txt",
+        "@eaDir/a/1.jpg",
+        "@eaDir/1.jpg",
+        "b/1.tiff",
+        ".cache/1.jpg",
+        "c/readme.md",
+        "x.jpg",
     )
     index = index_from_folder("d", root, FOLDERS)
     assert [frame.id for frame in index.frames] == ["a/1.JPG", "a/2.png", "b/1.tiff"]
@@ -81,6 +92,23 @@ def test_the_spec_is_found_by_the_file_names():
     assert spec_from_names(["0123456789abcdef_12.jpg", "x.jpg"]) == "folders"
 
 
+@pytest.mark.parametrize(
+    ("names", "classes", "spec"),
+    [
+        (["0123456789abcdef_12.jpg"], ["Ulcer", "ileo-cecal valve"], "kvasir-capsule"),
+        (["0123456789abcdef_12.jpg"], ["ulcer", "bubbles"], "synthetic"),
+        (["x.jpg"], ["Pylorus", "Barretts esophagus"], "folders"),
+        (["x.jpg"], [name.replace("'", "’") for name in read_spec("gastrovision").classes], "gastrovision"),
+        (["x.jpg"], ["polyps", "normal-z-line", "ulcerative-colitis", "esophagitis"], "kvasir-v2"),
+        (["x.jpg"], ["bleeding", "non-bleeding"], "folders"),
+        (["0123456789abcdef_12.jpg"], [*read_spec("capsule-vision-2024").classes], "capsule-vision-2024"),
+        (["UC_patient_1_2.bmp"], ["Mayo 0", "Mayo 1"], "limuc"),
+    ],
+)
+def test_with_the_class_names_known_sets_are_found_too(names, classes, spec):
+    assert spec_from_names(names, classes) == spec
+
+
 def test_an_unknown_spec_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'folders'"):
         read_spec("folder")
@@ -88,12 +116,93 @@ def test_an_unknown_spec_names_the_nearest():
 
 @pytest.mark.parametrize("name", spec_names())
 def test_every_spec_of_the_package_is_valid(name):
-    assert read_spec(name).licence
+    spec = read_spec(name)
+    assert spec.licence
+    if spec.classes:
+        assert spec.citation
+        assert spec.source.startswith("https://")
+        assert spec.note
 
 
-def test_a_group_pattern_needs_its_part():
-    with pytest.raises(ValueError, match=r"\(\?P<group>"):
-        DatasetSpec(name="x", title="x", licence="x", group_pattern="(.*)")
+def test_a_spec_of_the_user_is_read_from_its_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "Mine"\nlicence = "internal"\nlayout = "csv"\ncsv_columns = { label = "Befund" }\n')
+    spec = read_spec(str(file))
+    assert (spec.name, spec.layout, spec.csv_columns.label) == (str(file), "csv", "Befund")
+    file.write_text('title = "Mine"\nlicence = "internal"\nlayuot = "csv"\n')
+    with pytest.raises(ConfigError, match="did you mean 'layout'"):
+        read_spec(str(file))
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"group_pattern": "(.*)"}, r"\(\?P<group>"),
+        ({"group_pattern": "(?P<group>"}, "not a regular expression"),
+        ({"csv_delimiter": ";;"}, "one character"),
+        ({"classes": {"Polyp": (), "Polyps": ("polyp",)}}, "'polyp' is a spelling of 'Polyp' and of 'Polyps'"),
+        ({"part_folders": {"a": "training"}}, "'train', 'val' or 'test'"),
+    ],
+)
+def test_a_faulty_spec_is_refused(fields, match):
+    with pytest.raises(ValueError, match=match):
+        DatasetSpec(name="x", title="x", licence="x", **fields)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "key"),
+    [
+        ("Barrett's esophagus", "barretts esophagus"),
+        ("BARRETT’S_ESOPHAGUS", "barretts esophagus"),
+        ("Barrett´s  esophagus ", "barretts esophagus"),
+        ("Blood - fresh", "blood fresh"),
+        ("Ileo-cecal valve", "ileo cecal valve"),
+        ("Ileo–cecal valve", "ileo cecal valve"),
+        ("O\u0308dem", "ödem"),
+    ],
+)
+def test_spellings_share_a_key(spelling, key):
+    assert class_key(spelling) == key
+
+
+def test_the_group_may_stand_in_the_folder(tmp_path):
+    spec = DatasetSpec(
+        name="x",
+        title="x",
+        licence="x",
+        layout="nested-class-folders",
+        group_from="folder",
+        group_pattern="(?P<group>patient[0-9]+)/",
+    )
+    index = index_from_folder("d", touch(tmp_path, "patient1/a/1.jpg", "patient2/b/1.jpg", "patient2/a/1.jpg"), spec)
+    assert [(frame.id, frame.group) for frame in index.frames] == [
+        ("b/1.jpg", "patient2"),
+        ("patient1/a/1.jpg", "patient1"),
+        ("patient2/a/1.jpg", "patient2"),
+    ]
+
+
+def test_ids_stay_unique_where_a_path_looks_like_a_class(tmp_path):
+    spec = DatasetSpec(
+        name="x", title="x", licence="x", layout="nested-class-folders", classes={"a": ("b",), "c": (), "b2": ()}
+    )
+    index = index_from_folder("d", touch(tmp_path, "a/1.jpg", "b/1.jpg", "z/c/1.jpg"), spec)
+    assert [frame.id for frame in index.frames] == ["a/1.jpg", "b/1.jpg", "c/1.jpg"]
+    assert [frame.label for frame in index.frames] == [0, 0, 1]
+
+
+def test_a_folder_that_links_to_itself_is_no_endless_walk(tmp_path):
+    root = touch(tmp_path, "a/1.jpg", "b/1.jpg")
+    (root / "a" / "again").symlink_to(root, target_is_directory=True)
+    nested = DatasetSpec(name="x", title="x", licence="x", layout="nested-class-folders")
+    assert [frame.id for frame in index_from_folder("d", root, nested).frames] == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_a_tree_one_level_below_is_pointed_at(tmp_path):
+    touch(tmp_path, "kvasir dataset/a/1.jpg", "kvasir dataset/b/1.jpg")
+    with pytest.raises(DataError, match="found 0 class folder") as caught:
+        index_from_folder("d", tmp_path, FOLDERS)
+    assert caught.value.fix == f"give the folder one level below: --data '{tmp_path / 'kvasir dataset'}'"
 
 
 def test_held_out_frames_come_back_in_order_or_not_at_all(tmp_path):

@@ -1,0 +1,184 @@
+"""Label files: CSV with file, label and optionally group and part, in the forms that datasets come in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gi_edge.data.classnames import class_from_name, class_key
+from gi_edge.data.layout import Labelled, Listing
+from gi_edge.data.spec import CsvColumns, DatasetSpec
+from gi_edge.errors import DataError, did_you_mean
+
+USUAL_HEADERS: Mapping[str, tuple[str, ...]] = {
+    "file": ("file", "filename", "file name", "image", "image id", "image name", "path", "image path", "frame"),
+    "label": ("label", "class", "class name", "finding", "finding class", "category", "diagnosis"),
+    "group": ("group", "patient", "patient id", "num patient", "video", "video id", "case", "case id"),
+    "part": ("part", "split", "set", "set type", "subset"),
+}
+"""Column to the headers taken for it, the first that is there; case and separators make no difference."""
+
+PART_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Spelling of a part, in lower case, to the part."""
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One labelled file of a table; part is train, val or test."""
+
+    line: int
+    file: str
+    label: str
+    group: str | None
+    part: str | None
+
+
+def labelled_from_table(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -> list[Labelled]:
+    """Return the images that the label file of a dataset lists. A file under two labels comes twice.
+
+    Raises: DataError if the label file or a column is not there, a row's file is not there or not to be told from
+    another, a label is no class of the spec, a part is none, or a file is listed in two groups or parts.
+    """
+    path = _table_path(root, listing, spec, dataset)
+    rows = read_label_rows(root / path, spec)
+    labels = {row.label: class_from_name(row.label, spec.classes) for row in rows}
+    files = _Files(listing, path.rpartition("/")[0])
+    found: dict[tuple[str, str], Labelled] = {}
+    missing = []
+    for row in rows:
+        file, label = files.find(row, root / path), labels[row.label]
+        if label is None:
+            raise DataError(
+                f"{root / path}, line {row.line}: '{row.label}' is no class of spec '{spec.name}' "
+                f"({did_you_mean(row.label, spec.classes)})",
+                fix=f"correct the label, or list it under classes in a copy of spec '{spec.name}': --spec FILE.toml",
+            )
+        if file is None:
+            missing.append(row)
+            continue
+        item = Labelled(file, label, row.group, row.part)
+        if found.setdefault((file, label), item) != item:
+            raise DataError(
+                f"{root / path}, line {row.line}: '{row.file}' is listed before, in another group or part",
+                fix=f"delete one of its lines in {root / path}",
+            )
+    if missing:
+        raise DataError(
+            f"{root / path}: {len(missing)} of {len(rows)} files are not below {root}, the first in line "
+            f"{missing[0].line}: '{missing[0].file}'",
+            fix=f"put the images below {root}, or delete their lines",
+        )
+    return list(found.values())
+
+
+class _Files:
+    """Finds the images of a listing by path, by the end of their path, by name or by bare stem."""
+
+    def __init__(self, listing: Listing, table_folder: str) -> None:
+        self._beside = f"{table_folder}/" if table_folder else ""
+        self._paths: set[str] = set()
+        self._ends: dict[str, list[str]] = {}
+        for folder, names in sorted(listing.images.items()):
+            parent = folder.rpartition("/")[2]
+            for name in names:
+                path = f"{folder}/{name}" if folder else name
+                self._paths.add(path)
+                for end in (f"{parent}/{name}", name, name.rpartition(".")[0]):
+                    self._ends.setdefault(end, []).append(path)
+
+    def find(self, row: LabelRow, table: Path) -> str | None:
+        """Return the path of a row's file, None if there is none. Raises: DataError if there are several."""
+        for path in (self._beside + row.file, row.file):
+            if path in self._paths:
+                return path
+        above, _, name = row.file.rpartition("/")
+        alike = self._ends.get(f"{above.rpartition('/')[2]}/{name}", []) if above else []
+        alike = [path for path in alike if path.endswith(f"/{row.file}")] or alike or self._ends.get(name, [])
+        if len(alike) > 1 and row.group is not None:
+            alike = [path for path in alike if row.group in path.split("/")[:-1]] or alike
+        if len(alike) > 1:
+            raise DataError(
+                f"{table}, line {row.line}: '{row.file}' may be {alike[0]} or {alike[1]}",
+                fix="write the path below the folder of the dataset instead",
+            )
+        return alike[0] if alike else None
+
+
+def read_label_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
+    """Read a label file in the form of a spec; rows with an empty label are unlabelled and left out.
+
+    Raises: DataError if the file is not readable, a column is not there, a row has no file or an unknown part.
+    """
+    lines, headers = _lines(path, spec.csv_delimiter)
+    columns = {name: _column(name, headers, spec.csv_columns, path) for name in USUAL_HEADERS}
+    rows = []
+    for number, line in lines:
+        cells = {name: "" if at is None or at >= len(line) else line[at].strip() for name, at in columns.items()}
+        if not cells["label"]:
+            continue
+        if not cells["file"]:
+            raise DataError(f"{path}, line {number}: a label but no file", fix=f"complete or delete line {number}")
+        part = _part(cells["part"], path, number)
+        rows.append(LabelRow(number, cells["file"].replace("\\", "/"), cells["label"], cells["group"] or None, part))
+    return rows
+
+
+def _table_path(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -> str:
+    if spec.csv_file:
+        found = [path for path in listing.tables if path.rpartition("/")[2] == spec.csv_file]
+    else:
+        found = [path for path in listing.tables if "/" not in path]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"dataset '{dataset}': {len(found)} label files in {root}: {', '.join(found)}",
+            fix='name one, csv_file = "NAME.csv", in a spec of your own: --spec FILE.toml',
+        )
+    raise DataError(
+        f"dataset '{dataset}': no {spec.csv_file or '*.csv'} in {root}",
+        fix=f"put {spec.csv_file or 'labels.csv'} into {root}, with the columns file,label or file,label,group,part",
+    )
+
+
+def _lines(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Return (line number, cells) of every line that is not blank, and the headers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=first.count), strict=True)
+        lines = [(reader.line_num, line) for line in reader if any(line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a readable CSV file: {error}", fix=f"save {path} as CSV in UTF-8") from error
+    if not lines:
+        raise DataError(f"{path} is empty", fix="write the columns file,label and one line per image")
+    return lines[1:], lines[0][1]
+
+
+def _column(name: str, headers: Sequence[str], columns: CsvColumns, path: Path) -> int | None:
+    keys = [class_key(header) for header in headers]
+    named = getattr(columns, name)
+    wanted = (named,) if named else USUAL_HEADERS[name]
+    found = next((keys.index(class_key(header)) for header in wanted if class_key(header) in keys), None)
+    if found is None and (named or name in ("file", "label")):
+        raise DataError(
+            f"{path}: no column '{named or name}' ({did_you_mean(named or name, headers)})",
+            fix=f'name it, csv_columns = {{ {name} = "HEADER" }}, in a spec of your own: --spec FILE.toml',
+        )
+    return found
+
+
+def _part(cell: str, path: Path, number: int) -> str | None:
+    if cell and cell.casefold() not in PART_NAMES:
+        raise DataError(
+            f"{path}, line {number}: '{cell}' is no part ({did_you_mean(cell.casefold(), PART_NAMES)})",
+            fix="use train, val and test, or leave the column empty",
+        )
+    return PART_NAMES.get(cell.casefold())
