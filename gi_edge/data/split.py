@@ -88,7 +88,8 @@ class Split(Value):
         text = f": {len(seen)} of {len(groups)} test frames come from "
         unknown = groups.count("")
         if not seen and not unknown:
-            return f"{text}a {noun} that training saw, but validation shares {noun}s with them or with training, {_NO_CHOICE}"
+            val = f"validation shares {noun}s with them or with training"
+            return f"{text}a {noun} that training saw, but {val}, {_NO_CHOICE}"
         text += f"{_count(len(set(seen)), noun)} that training saw"
         return f"{text}, {f'and of {unknown} the {noun} is not known, ' if unknown else ''}{_NO_NEW_PATIENT}"
 
