@@ -63,16 +63,20 @@ def parts_by_group(
 def fold_numbers(labels: Rows, groups: NDArray[np.str_] | None, *, folds: int, seed: int) -> Rows | None:
     """Deal rows into folds, whole groups where there are groups, stratified by class.
 
-    Takes the shuffle in which the fewest classes are absent from a fold.
+    Takes the first shuffle with each class in each fold; else the one with the fewest absences.
 
     labels, groups: [n]. Returns: [n] fold numbers; None if there are fewer groups, or frames of each class, than folds.
     """
     if _possible_folds(labels, groups, folds) < folds:
         return None
-    return min(
-        _shuffles(labels, groups, folds, seed),
-        key=lambda numbers: _fold_fault(_support(labels, numbers, folds)),
-    )
+    best, least = None, (0, 0)
+    for numbers in _shuffles(labels, groups, folds, seed):
+        fault = _fold_fault(_support(labels, numbers, folds))
+        if best is None or fault < least:
+            best, least = numbers, fault
+        if least == (0, 0):
+            break
+    return best
 
 
 def _possible_folds(labels: Rows, groups: NDArray[np.str_] | None, wanted: int) -> int:
