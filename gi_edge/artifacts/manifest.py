@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import sha256_file
 
@@ -57,7 +58,7 @@ class DatasetInfo(Value):
 class SplitInfo(Value):
     """The split, whose rows stand in split.csv of the adapter."""
 
-    kind: Literal["group", "frame"]
+    kind: SplitKind
     group_noun: str
     fingerprint: str
     caution: str

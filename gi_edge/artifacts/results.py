@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gi_edge.config import Value, value_from_mapping
+from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import write_atomic
 from gi_edge.metrics.classification import Classification
@@ -78,7 +79,7 @@ class BundleRun(Value):
     backbone: str
     backbone_licence: str
     classes: tuple[str, ...]
-    split_kind: Literal["group", "frame"]
+    split_kind: SplitKind
     split_caution: str
     """What a score on this split can and cannot show, one sentence."""
     size_px: int

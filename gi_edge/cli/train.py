@@ -27,6 +27,11 @@ _SETTINGS = (
     click.option("--rank", type=int, help="Rank of the LoRA matrices."),
     click.option("--alpha", type=float, help="LoRA is scaled by alpha / rank."),
     click.option("--dropout", type=float, help="Dropout on the input of the LoRA matrices."),
+    click.option(
+        "--split-by",
+        type=click.Choice(["auto", "group", "cluster", "frame"]),
+        help="What the split keeps together; auto: video or patient where known, else near-duplicates.",
+    ),
     click.option("--holdout-fraction", type=float, help="Share of the validation and of the test part, each."),
     click.option("--seed", type=int, help="Of split, fresh weights, order of frames and augmentation."),
 )

@@ -88,7 +88,7 @@ def test_training_again_gives_the_same_adapter(copied, gi_edge):
 
 def test_the_model_card_names_data_licences_and_baseline(workspace):
     card = (workspace / "adapters" / "lesions" / "README.md").read_text()
-    for expected in ("gi-edge-small", "Apache-2.0", "majority baseline", "Frame-level split", "macro-F1"):
+    for expected in ("gi-edge-small", "Apache-2.0", "majority baseline", "Split by near-duplicate cluster", "macro-F1"):
         assert expected in card
 
 

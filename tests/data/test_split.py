@@ -1,90 +1,106 @@
-"""Splits: groups stay together, classes are in every part, and file order does not matter."""
+"""A split says what its rows show, and its CSV form comes back equal."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from gi_edge.data.index import Frame
-from gi_edge.data.split import csv_from_split, split_from_csv, split_from_frames
-from gi_edge.errors import DataError
+from gi_edge.data.split import SplitRow, csv_from_split, split_from_csv, split_from_rows
+
+Rows = list[tuple[str, str]]
+APART: Rows = [("v1", "train"), ("v2", "val"), ("v3", "test"), ("v4", "test")]
+SHARED: Rows = [("v1", "train"), ("v2", "val"), ("v1", "test"), ("v4", "test")]
+VAL_SHARED: Rows = [("v1", "train"), ("v1", "val"), ("v3", "test"), ("v4", "test")]
+UNKNOWN: Rows = [("", "train"), ("", "val"), ("", "test"), ("", "test")]
+PARTLY: Rows = [("v1", "train"), ("v2", "val"), ("v1", "test"), ("", "test")]
+CLUSTERS: Rows = [("cluster-000000", "train"), ("cluster-000001", "val"), ("cluster-000002", "test")]
+CLUSTERS_SHARED: Rows = [("cluster-000000", "train"), ("cluster-000001", "val"), ("cluster-000000", "test")]
+MIXED: Rows = [("cluster-000000", "train"), ("v1", "val"), ("v2", "test")]
+END = "so a score here does not show that the model works on a new patient."
 
 
-def make(counts: dict[str, int], groups: int | None = None) -> tuple[list[Frame], list[str]]:
-    classes = sorted(counts)
-    frames = [
-        Frame(f"{label}/{n}.jpg", Path(label, f"{n}.jpg"), classes.index(label), f"v{n % groups}" if groups else None)
-        for label in classes
-        for n in range(counts[label])
-    ]
-    return frames, classes
+def made(rows: Rows):
+    return split_from_rows(
+        [SplitRow(frame=f"a/{n}.jpg", label="it's, a", group=group, part=part) for n, (group, part) in enumerate(rows)],
+        "video",
+    )
 
 
-def split(frames, classes, seed=0):
-    return split_from_frames(frames, classes, group_noun="video", seed=seed, holdout_fraction=0.15)
+@pytest.mark.parametrize(
+    ("rows", "kind", "noun", "caution"),
+    [
+        (APART, "group", "video", "Split by video: the test part holds 2 videos that training never saw."),
+        (MIXED, "group", "video", "Split by video: the test part holds 1 video that training never saw."),
+        (
+            SHARED,
+            "frame",
+            "video",
+            f"Frame-level split: 1 of 2 test frames come from 1 video that training saw, {END}",
+        ),
+        (
+            VAL_SHARED,
+            "frame",
+            "video",
+            "Frame-level split: 0 of 2 test frames come from a video that training saw, but validation shares videos "
+            "with them or with training, so a choice made on validation need not hold for a new patient.",
+        ),
+        (
+            PARTLY,
+            "frame",
+            "video",
+            "Frame-level split: 1 of 2 test frames come from 1 video that training saw, and of 1 the video is not "
+            f"known, {END}",
+        ),
+        (
+            UNKNOWN,
+            "frame",
+            "frame",
+            "Frame-level split, no video or patient is known: near-copies of training frames can be in the test "
+            f"part, {END}",
+        ),
+        (
+            CLUSTERS,
+            "cluster",
+            "near-duplicate cluster",
+            "Split by near-duplicate cluster: the test part holds 1 near-duplicate cluster that training never saw, "
+            f"but no video or patient is known and one patient can be in both, {END}",
+        ),
+        (
+            CLUSTERS_SHARED,
+            "frame",
+            "near-duplicate cluster",
+            "Frame-level split: 1 of 1 test frames come from 1 near-duplicate cluster that training saw, " + END,
+        ),
+    ],
+)
+def test_kind_and_caution_come_from_the_rows_and_survive_the_csv_form(rows, kind, noun, caution):
+    split = made(rows)
+    assert (split.kind, split.group_noun, split.caution) == (kind, noun, caution)
+    again = split_from_csv(csv_from_split(split), group_noun="video")
+    assert again == split
+    assert again.fingerprint == split.fingerprint
 
 
-def test_frame_split_is_stratified_and_says_what_it_is():
-    made = split(*make({"a": 100, "b": 20, "c": 3}))
-    by_part = {(row.label, row.part): 0 for row in made.rows}
-    for row in made.rows:
-        by_part[row.label, row.part] += 1
-    assert by_part["a", "test"] == by_part["a", "val"] == 15
-    assert by_part["b", "test"] == by_part["b", "val"] == 3
-    assert by_part["c", "train"] == by_part["c", "test"] == by_part["c", "val"] == 1
-    assert made.kind == "frame"
-    assert made.caution.startswith("Frame-level split")
+def test_rows_are_sorted_and_counted():
+    rows = [SplitRow(frame=name, label="a", group="", part=part) for name, part in (("b", "test"), ("a", "train"))]
+    split = split_from_rows(rows, "video")
+    assert split.ids("train") == ("a",)
+    assert [row.frame for row in split.rows] == ["a", "b"]
+    assert split.counts() == {"train": 1, "val": 0, "test": 1}
 
 
-def test_groups_never_cross_parts():
-    made = split(*make({"a": 200, "b": 60}, groups=20))
-    parts = {}
-    for row in made.rows:
-        parts.setdefault(row.group, set()).add(row.part)
-    assert made.kind == "group"
-    assert all(len(found) == 1 for found in parts.values())
-    assert {part for found in parts.values() for part in found} == {"train", "val", "test"}
-    assert "3 videos that training never saw" in made.caution
+def test_the_csv_form():
+    assert csv_from_split(made(CLUSTERS)) == (
+        "frame,label,group,part\n"
+        'a/0.jpg,"it\'s, a",cluster-000000,train\n'
+        'a/1.jpg,"it\'s, a",cluster-000001,val\n'
+        'a/2.jpg,"it\'s, a",cluster-000002,test\n'
+    )
+    assert made(APART).fingerprint != made(SHARED).fingerprint
 
 
-@pytest.mark.parametrize("groups", [None, 20])
-def test_the_order_of_the_frames_does_not_matter_and_the_seed_does(groups):
-    frames, classes = make({"a": 100, "b": 40}, groups)
-    shuffled = [frames[i] for i in np.random.default_rng(1).permutation(len(frames))]
-    assert split(frames, classes).fingerprint == split(shuffled, classes).fingerprint
-    assert split(frames, classes).fingerprint != split(frames, classes, seed=1).fingerprint
-
-
-def test_a_class_with_one_image_is_named_with_the_option_that_mends_it():
-    with pytest.raises(DataError, match="class 'rare' has 1 readable image") as caught:
-        split(*make({"a": 10, "rare": 1}))
-    assert "--exclude 'rare'" in caught.value.fix
-
-
-def test_a_class_held_by_one_video_is_named():
-    frames, classes = make({"a": 60, "b": 60}, groups=12)
-    rare = [Frame(f"rare/{n}.jpg", Path("x"), 2, "v0") for n in range(5)]
-    with pytest.raises(DataError, match="class 'rare' has no frame in the t.* part: too few videos"):
-        split([*frames, *rare], [*classes, "rare"])
-
-
-def test_two_groups_cannot_make_three_parts():
-    with pytest.raises(DataError, match="too few videos"):
-        split(*make({"a": 10, "b": 10}, groups=2))
-
-
-def test_the_csv_form_comes_back_equal():
-    made = split(*make({"it's, a": 10, "b": 10}, groups=5))
-    assert split_from_csv(csv_from_split(made), group_noun="video") == made
-    with pytest.raises(ValueError, match="needs the columns"):
-        split_from_csv("file,label\n", group_noun="video")
-
-
-def test_a_class_in_three_videos_gets_one_in_each_part():
-    frames, classes = make({"a": 200, "b": 200}, groups=40)
-    rare = [Frame(f"rare/{n}.jpg", Path("x"), 2, f"v{n % 3}") for n in range(9)]
-    for seed in range(5):
-        made = split([*frames, *rare], [*classes, "rare"], seed)
-        assert {row.part for row in made.rows if row.label == "rare"} == {"train", "val", "test"}
+@pytest.mark.parametrize(
+    "text", ["", "file,label\n", "frame,label,group,part\na,b,c\n", "frame,label,group,part\na,b,c,dev\n"]
+)
+def test_another_form_is_refused(text):
+    with pytest.raises(ValueError, match="columns|zip|part"):
+        split_from_csv(text, group_noun="video")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gi_edge.data.index import index_from_folder
+from gi_edge.data.duplicates import clusters_from_frames
+from gi_edge.data.index import Frame, index_from_folder
+from gi_edge.data.partition import SplitSettings, needs_clusters, split_from_frames
 from gi_edge.data.pixels import DecodedFrames, decode_frames
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
-from gi_edge.data.split import Part, Split, split_from_frames
+from gi_edge.data.split import Part, Split
 from gi_edge.progress import Progress
 from gi_edge_training.augment import augmentation
-from gi_edge_training.config import TrainJob
+from gi_edge_training.config import TrainJob, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,23 @@ def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
     preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
     decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+    clusters = _clusters(decoded.frames, settings, progress, f"near-duplicates {job.dataset}")
     split = split_from_frames(
         decoded.frames,
         index.classes,
+        SplitSettings(by=settings.split_by, seed=settings.seed, holdout_fraction=settings.holdout_fraction),
         group_noun=spec.group_noun,
-        seed=settings.seed,
-        holdout_fraction=settings.holdout_fraction,
+        clusters=clusters,
     )
     return TrainingData(spec, index.classes, preprocess, decoded, split)
+
+
+def _clusters(
+    frames: Sequence[Frame], settings: TrainSettings, progress: Progress, title: str
+) -> Mapping[str, str] | None:
+    if needs_clusters(frames, settings.split_by):
+        return clusters_from_frames(frames, progress, title).by_frame
+    return None
 
 
 def training_loader(data: TrainingData, *, batch_size: int, seed: int) -> DataLoader[tuple[Tensor, int]]:
