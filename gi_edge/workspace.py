@@ -22,6 +22,8 @@ class DatasetEntry(Value):
     """Name of a dataset spec, such as "folders"."""
     exclude: tuple[str, ...] = ()
     """Classes to leave out."""
+    split: Path | None = None
+    """CSV file of `gi-edge data split` to train and test by; relative paths start at gi-edge.toml."""
 
 
 class WorkspaceFile(Value):
@@ -60,10 +62,11 @@ class Workspace:
         """Datasets by name, their paths resolved against the workspace."""
         if self.content is None:
             return {}
-        return {
-            name: entry.model_copy(update={"path": self.root / entry.path.expanduser()})
-            for name, entry in self.content.datasets.items()
-        }
+        return {name: self._resolved(entry) for name, entry in self.content.datasets.items()}
+
+    def _resolved(self, entry: DatasetEntry) -> DatasetEntry:
+        split = None if entry.split is None else self.root / entry.split.expanduser()
+        return entry.model_copy(update={"path": self.root / entry.path.expanduser(), "split": split})
 
     @property
     def train_settings(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from gi_edge.artifacts.manifest import Manifest
 from gi_edge.data.index import frames_by_id, index_from_folder
 from gi_edge.data.pixels import DecodedFrames, decode_frames
 from gi_edge.data.spec import read_spec
+from gi_edge.data.subset import index_of_classes
 from gi_edge.errors import DataError
 from gi_edge.progress import Progress
 
@@ -16,16 +17,12 @@ from gi_edge.progress import Progress
 def held_out_frames(manifest: Manifest, data: Path, ids: Sequence[str], progress: Progress) -> DecodedFrames:
     """Decode the frames with these ids from the folder data, in their order, as the manifest says.
 
-    Raises: DataError if the classes differ, or a frame is absent or unreadable.
+    Raises: DataError if a class or frame is absent, or a frame unreadable.
     """
     dataset = manifest.dataset
-    index = index_from_folder(dataset.name, data, read_spec(dataset.spec), dataset.exclude)
-    fix = "give the folder the adapter was trained on: --data DIR"
-    if index.classes != manifest.classes:
-        raise DataError(
-            f"{data} has the classes {', '.join(index.classes)}; {manifest.name} knows {', '.join(manifest.classes)}",
-            fix=fix,
-        )
+    index = index_of_classes(
+        index_from_folder(dataset.name, data, read_spec(dataset.spec), dataset.exclude), manifest.classes
+    )
     decoded = decode_frames(
         frames_by_id(index, ids), manifest.preprocess, progress, f"decode {dataset.name}, test part"
     )
@@ -33,6 +30,6 @@ def held_out_frames(manifest: Manifest, data: Path, ids: Sequence[str], progress
         first = decoded.unreadable[0]
         raise DataError(
             f"{len(decoded.unreadable)} held-out frames cannot be read, the first: {first.frame.path}: {first.reason}",
-            fix=fix,
+            fix="give the folder the adapter was trained on: --data DIR",
         )
     return decoded

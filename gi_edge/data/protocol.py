@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from gi_edge.config import Value
+from gi_edge.data.classnames import class_key
 from gi_edge.data.index import Frame
 from gi_edge.data.partition import SplitSettings, groups_of_frames, held_out
 from gi_edge.data.split import PARTS, Part, Split, SplitRow, split_from_rows
+from gi_edge.data.table import PART_NAMES
 from gi_edge.errors import DataError, did_you_mean
 
 OfficialRow = tuple[str, str, str]
 """File name, label, and part or fold, as the CSV files spell them."""
-_PART_NAMES: dict[str, Part] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 
 class OfficialProtocol(Value):
@@ -124,11 +120,6 @@ def splits_from_official(
     return OfficialSplits(splits, tuple(label for label in classes if label in labels), counts)
 
 
-def normal_label(label: str) -> str:
-    """Return a label without case, apostrophes, "_", "-" and spaces, which releases spell differently."""
-    return re.sub(r"[\s_\-'’‘`´]", "", label).casefold()
-
-
 def _bare_name(file: str) -> str:
     return PurePosixPath(file.strip().replace("\\", "/")).name
 
@@ -137,12 +128,12 @@ def _with_classes(
     rows: Sequence[OfficialRow], classes: Sequence[str], protocol: OfficialProtocol
 ) -> tuple[list[OfficialRow], int]:
     """Return rows of bare file name, class of the dataset and part, and how many were of excluded classes."""
-    known = {normal_label(label): label for label in (*classes, *protocol.exclude)}
-    known |= {normal_label(alias): label for alias, label in protocol.aliases.items()}
+    known = {class_key(label): label for label in (*classes, *protocol.exclude)}
+    known |= {class_key(alias): label for alias, label in protocol.aliases.items()}
     taken, left_out = set(classes) - set(protocol.exclude), set(protocol.exclude)
     named, excluded = [], 0
     for file, label, where in rows:
-        match = known.get(normal_label(label))
+        match = known.get(class_key(label))
         if match in taken:
             named.append((_bare_name(file), match, where.strip()))
         elif match in left_out:
@@ -215,7 +206,7 @@ def _parts_by_split(listed: Sequence[_Listed], protocol: OfficialProtocol) -> di
             f"fold-{number}": ["test" if item.where == name else "train" for item in listed]
             for number, name in enumerate(names)
         }
-    parts = {name: _PART_NAMES.get(normal_label(name)) for name in names}
+    parts = {name: PART_NAMES.get(name.casefold()) for name in names}
     unknown = [name for name, part in parts.items() if part is None]
     absent = {"train", "test"} - set(parts.values())
     if unknown or absent:

@@ -11,6 +11,7 @@ from pathlib import Path
 from gi_edge.data.classnames import class_from_name, class_key
 from gi_edge.data.layout import Labelled, Listing
 from gi_edge.data.spec import CsvColumns, DatasetSpec
+from gi_edge.data.split import Part
 from gi_edge.errors import DataError, did_you_mean
 
 USUAL_HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -21,7 +22,7 @@ USUAL_HEADERS: Mapping[str, tuple[str, ...]] = {
 }
 """Column to the headers taken for it, the first that is there; case and separators make no difference."""
 
-PART_NAMES: Mapping[str, str] = {
+PART_NAMES: Mapping[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -128,6 +129,23 @@ def read_label_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
         part = _part(cells["part"], path, number)
         rows.append(LabelRow(number, cells["file"].replace("\\", "/"), cells["label"], cells["group"] or None, part))
     return rows
+
+
+def read_table_rows(path: Path, columns: Sequence[str], delimiter: str = "") -> list[list[str]]:
+    """Read the named columns of a CSV file, cells stripped, short lines left out. delimiter "": found from the header.
+
+    Raises: DataError if the file is not readable or a column is not there.
+    """
+    lines, headers = _lines(path, delimiter)
+    keys = [class_key(header) for header in headers]
+    absent = [column for column in columns if class_key(column) not in keys]
+    if absent:
+        raise DataError(
+            f"{path}: no column '{absent[0]}' ({did_you_mean(absent[0], headers)})",
+            fix=f"rename the column in {path}, or get the file as its authors deliver it",
+        )
+    places = [keys.index(class_key(column)) for column in columns]
+    return [[line[at].strip() for at in places] for _, line in lines if len(line) > max(places)]
 
 
 def _table_path(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -> str:

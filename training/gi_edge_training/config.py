@@ -56,6 +56,8 @@ class TrainJob(Value):
     """Folder of the images."""
     spec: str = "folders"
     exclude: tuple[str, ...] = ()
+    split: Path | None = None
+    """CSV file of a split that was made before; None: make one as the settings say."""
     weights: Path | None = None
     """Local file with the backbone's weights."""
     output: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,12 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gi_edge.data.duplicates import clusters_from_frames
-from gi_edge.data.index import Frame, index_from_folder
+from gi_edge.data.index import Index, index_from_folder
 from gi_edge.data.partition import SplitSettings, needs_clusters, split_from_frames
 from gi_edge.data.pixels import DecodedFrames, decode_frames
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
-from gi_edge.data.split import Part, Split
+from gi_edge.data.split import Part, Split, split_from_rows
+from gi_edge.data.subset import index_of_split, read_split
+from gi_edge.errors import DataError
 from gi_edge.progress import Progress
 from gi_edge_training.augment import augmentation
 from gi_edge_training.config import TrainJob, TrainSettings
@@ -73,32 +76,54 @@ class AugmentedFrames(Dataset[tuple[Tensor, int]]):
 
 
 def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
-    """Index, decode and split the dataset of a job.
+    """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
-    Raises: DataError if the folder, a class or the groups cannot serve; ConfigError for an unknown spec.
+    Raises: DataError if the folder, a class, the groups or the split cannot serve; ConfigError for an unknown spec.
     """
     settings = job.settings
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
     preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
-    decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
-    clusters = _clusters(decoded.frames, settings, progress, f"near-duplicates {job.dataset}")
-    split = split_from_frames(
-        decoded.frames,
-        index.classes,
-        SplitSettings(by=settings.split_by, seed=settings.seed, holdout_fraction=settings.holdout_fraction),
-        group_noun=spec.group_noun,
-        clusters=clusters,
-    )
+    if job.split is not None:
+        given = read_split(job.split, group_noun=spec.group_noun)
+        index = index_of_split(index, given, str(job.split))
+        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        split = _readable(given, decoded)
+        _check_parts(split, index.classes, job.split)
+    else:
+        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        split = _new_split(decoded, index, settings, progress)
     return TrainingData(spec, index.classes, preprocess, decoded, split)
 
 
-def _clusters(
-    frames: Sequence[Frame], settings: TrainSettings, progress: Progress, title: str
-) -> Mapping[str, str] | None:
-    if needs_clusters(frames, settings.split_by):
-        return clusters_from_frames(frames, progress, title).by_frame
-    return None
+def _readable(given: Split, decoded: DecodedFrames) -> Split:
+    """Return a split without the frames that cannot be read."""
+    if not decoded.unreadable:
+        return given
+    left_out = {item.frame.id for item in decoded.unreadable}
+    return split_from_rows([row for row in given.rows if row.frame not in left_out], given.group_noun)
+
+
+def _check_parts(split: Split, classes: Sequence[str], source: Path) -> None:
+    empty = [part for part, count in split.counts().items() if not count]
+    trained = {row.label for row in split.rows if row.part == "train"}
+    absent = [label for label in classes if label not in trained]
+    if empty or absent:
+        fault = f"its {empty[0]} part is empty" if empty else f"class '{absent[0]}' has no frame in its train part"
+        raise DataError(f"{source}: {fault}", fix="make another: gi-edge data split --dataset NAME --seed 1 --force")
+
+
+def _new_split(decoded: DecodedFrames, index: Index, settings: TrainSettings, progress: Progress) -> Split:
+    clusters: Mapping[str, str] | None = None
+    if needs_clusters(decoded.frames, settings.split_by):
+        clusters = clusters_from_frames(decoded.frames, progress, f"near-duplicates {index.name}").by_frame
+    return split_from_frames(
+        decoded.frames,
+        index.classes,
+        SplitSettings(by=settings.split_by, seed=settings.seed, holdout_fraction=settings.holdout_fraction),
+        group_noun=index.spec.group_noun,
+        clusters=clusters,
+    )
 
 
 def training_loader(data: TrainingData, *, batch_size: int, seed: int) -> DataLoader[tuple[Tensor, int]]:
