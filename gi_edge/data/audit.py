@@ -15,6 +15,7 @@ from gi_edge.data.overlap import (
     NearPair,
     PartPair,
     PartSupport,
+    PlacedPair,
     conflicts_from_parts,
     near_across_parts,
     pairs_from_parts,
@@ -54,8 +55,8 @@ class SplitAudit(Value):
     pixel_free: PixelFreeBaseline | None
     pixel_free_absent: str | None
     """Why there is no pixel-free baseline."""
-    near_duplicates: tuple[NearPair, ...] | None
-    """The nearest pairs across parts, at most KEPT_PAIRS, the frame of the earlier part first; None: not searched."""
+    near_duplicates: tuple[PlacedPair, ...] | None
+    """The nearest pairs across parts, at most KEPT_PAIRS; None: not searched."""
 
     @property
     def test_pairs(self) -> tuple[PartPair, ...]:
@@ -95,7 +96,7 @@ def audit_rows(
         majority=majority,
         pixel_free=pixel_free,
         pixel_free_absent=None if pixel_free else f"the file names hold no {group_noun} and frame number",
-        near_duplicates=None if near is None else tuple(pair for pair, _ in near[:KEPT_PAIRS]),
+        near_duplicates=None if near is None else tuple(near[:KEPT_PAIRS]),
     )
 
 

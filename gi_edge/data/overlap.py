@@ -12,9 +12,6 @@ NEAR_SHARE_LIMIT = 0.01
 """From this share of a part's frames on, near-copies of another part count as a leak: they alone could then raise
 an accuracy by a point. Fewer are found between videos by chance, such as black frames."""
 
-PartNames = tuple[str, str]
-"""An earlier and a later part."""
-
 
 class ClassSupport(Value):
     """Frames of one class in one part."""
@@ -48,6 +45,16 @@ class NearPair(Value):
     """Frame ids."""
     distance: float
     """As the finder measures it, such as the bits in which two perceptual hashes differ."""
+
+
+class PlacedPair(Value):
+    """Two frames that look alike and lie in two parts, the one of the earlier part first."""
+
+    first: str
+    first_part: str
+    second: str
+    second_part: str
+    distance: float
 
 
 class PartPair(Value):
@@ -116,7 +123,7 @@ def support_from_rows(part: str, rows: Sequence[AuditRow], classes: Sequence[str
 
 
 def pairs_from_parts(
-    parts: Mapping[str, Sequence[AuditRow]], near: Sequence[tuple[NearPair, PartNames]] | None
+    parts: Mapping[str, Sequence[AuditRow]], near: Sequence[PlacedPair] | None
 ) -> tuple[PartPair, ...]:
     """Compare every part with each one after it. near: as near_across_parts gives it, or None if not sought."""
     names = list(parts)
@@ -147,9 +154,7 @@ def pairs_from_parts(
     return tuple(pairs)
 
 
-def near_across_parts(
-    parts: Mapping[str, Sequence[AuditRow]], near: Iterable[NearPair]
-) -> list[tuple[NearPair, PartNames]]:
+def near_across_parts(parts: Mapping[str, Sequence[AuditRow]], near: Iterable[NearPair]) -> list[PlacedPair]:
     """Return the pairs whose frames lie in two parts, the frame of the earlier part first, nearest first.
 
     A pair with a frame that no part lists is left out; one whose frame lies in several parts comes more than once.
@@ -163,12 +168,10 @@ def near_across_parts(
     for pair in near:
         for one in places.get(pair.first, ()):
             for other in places.get(pair.second, ()):
-                if one < other:
-                    found.append((pair, (names[one], names[other])))
-                elif other < one:
-                    turned = NearPair(first=pair.second, second=pair.first, distance=pair.distance)
-                    found.append((turned, (names[other], names[one])))
-    return sorted(found, key=lambda item: (item[0].distance, item[0].first, item[0].second, item[1]))
+                if one != other:
+                    ends = sorted(((one, pair.first), (other, pair.second)))
+                    found.append(_placed(ends, names, pair.distance))
+    return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second, pair.first_part, pair.second_part))
 
 
 def conflicts_from_parts(parts: Mapping[str, Sequence[AuditRow]]) -> tuple[LabelConflict, ...]:
@@ -184,11 +187,17 @@ def conflicts_from_parts(parts: Mapping[str, Sequence[AuditRow]]) -> tuple[Label
     )
 
 
-def _near_by_parts(near: Iterable[tuple[NearPair, PartNames]]) -> dict[PartNames, tuple[int, set[str]]]:
+def _placed(ends: Sequence[tuple[int, str]], names: Sequence[str], distance: float) -> PlacedPair:
+    (one, first), (other, second) = ends
+    return PlacedPair(first=first, first_part=names[one], second=second, second_part=names[other], distance=distance)
+
+
+def _near_by_parts(near: Iterable[PlacedPair]) -> dict[tuple[str, str], tuple[int, set[str]]]:
     """Return, per pair of parts, the number of near pairs and the frames of the later part."""
-    counts: Counter[PartNames] = Counter()
-    frames: dict[PartNames, set[str]] = defaultdict(set)
-    for pair, key in near:
+    counts: Counter[tuple[str, str]] = Counter()
+    frames: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for pair in near:
+        key = (pair.first_part, pair.second_part)
         counts[key] += 1
         frames[key].add(pair.second)
     return {key: (count, frames[key]) for key, count in counts.items()}
