@@ -17,6 +17,7 @@ from gi_edge.data.overlap import (
     PartSupport,
     PlacedPair,
     conflicts_from_parts,
+    disjoint_pairs,
     near_across_parts,
     pairs_from_parts,
     support_from_rows,
@@ -56,7 +57,7 @@ class SplitAudit(Value):
     pixel_free_absent: str | None
     """Why there is no pixel-free baseline."""
     near_duplicates: tuple[PlacedPair, ...] | None
-    """The nearest pairs across parts, at most KEPT_PAIRS; None: not searched."""
+    """The nearest pairs across parts, no frame twice, at most KEPT_PAIRS; None: not searched."""
 
     @property
     def test_pairs(self) -> tuple[PartPair, ...]:
@@ -96,7 +97,7 @@ def audit_rows(
         majority=majority,
         pixel_free=pixel_free,
         pixel_free_absent=None if pixel_free else f"no {_other(group_noun)} and frame number is known in both parts",
-        near_duplicates=None if near is None else tuple(near[:KEPT_PAIRS]),
+        near_duplicates=None if near is None else disjoint_pairs(near, KEPT_PAIRS),
     )
 
 
