@@ -174,6 +174,19 @@ def near_across_parts(parts: Mapping[str, Sequence[AuditRow]], near: Iterable[Ne
     return sorted(found, key=lambda pair: (pair.distance, pair.first, pair.second, pair.first_part, pair.second_part))
 
 
+def disjoint_pairs(pairs: Iterable[PlacedPair], limit: int) -> tuple[PlacedPair, ...]:
+    """Return the first pairs that have no frame in common, so that one long scene does not stand for all."""
+    kept: list[PlacedPair] = []
+    seen: set[str] = set()
+    for pair in pairs:
+        if len(kept) == limit:
+            break
+        if not seen & {pair.first, pair.second}:
+            kept.append(pair)
+            seen |= {pair.first, pair.second}
+    return tuple(kept)
+
+
 def conflicts_from_parts(parts: Mapping[str, Sequence[AuditRow]]) -> tuple[LabelConflict, ...]:
     """Return the files that are under more than one label, by name."""
     labels: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))

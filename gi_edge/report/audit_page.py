@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from gi_edge.data.audit import SplitAudit
-from gi_edge.report.audit_rows import (
+from gi_edge.report.audit_cells import (
     absent_note,
     baseline_rows,
     conflict_words,

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gi_edge.data.audit import SplitAudit
-from gi_edge.report.audit_rows import (
+from gi_edge.report.audit_cells import (
     absent_note,
     baseline_rows,
     conflict_words,

@@ -11,8 +11,8 @@ from PIL import Image
 from gi_edge.data.audit import audit_rows
 from gi_edge.data.audit_rows import AuditRow
 from gi_edge.data.overlap import NearPair
+from gi_edge.report.audit_cells import outcome_from_audit, text_from_baseline
 from gi_edge.report.audit_page import page_from_audit
-from gi_edge.report.audit_rows import outcome_from_audit, text_from_baseline
 from gi_edge.report.audit_text import COLUMNS, lines_from_audit
 
 VOID = {"meta", "br", "img"}
@@ -130,10 +130,10 @@ def test_equal_audits_give_equal_bytes(audits, pages):
 @pytest.mark.parametrize(
     ("case", "outcome", "sentence"),
     [
-        ("leaking", "fail", "A rule that looks at no pixels scores 97.5 % here"),
+        ("leaking", "fail", "A rule that looks at no pixels scores 97.5 % accuracy here"),
         ("clean", "pass", "No video is in two parts: a score on this split shows how a model does on 2 videos"),
         ("names", "fail", "Part 'test' has 1 file in common with part 'train'"),
-        ("unknown", "unmeasured", "No file is in two parts and near-copies are rare, but the video or patient"),
+        ("unknown", "unmeasured", "No file is in two parts and near-copies are rare, but the video"),
     ],
 )
 def test_the_verdict_comes_first(audits, pages, case, outcome, sentence):
@@ -166,7 +166,7 @@ def test_notes_say_what_the_tables_cannot(pages):
     assert "Near-duplicates count as a leak from 1\u00a0% of the test part on" in re.sub(r" (?=%)", "\u00a0", leaking)
     assert "Under 20 frames in part “test”: b." in clean
     assert "Near-duplicates were not sought" in clean
-    assert "There is no pixel-free baseline: the file names hold no video and frame number." in names
+    assert "There is no pixel-free baseline: no video and frame number is known in both parts." in names
     assert all(text.count("Near-duplicates were not sought") <= 1 for text in (leaking, clean, names))
 
 
