@@ -12,6 +12,7 @@ from gi_edge.errors import GiEdgeError
 _VERBS = {
     "init": "Write gi-edge.toml: which datasets there are, and where.",
     "demo": "Train, export and bench on generated frames, with no network.",
+    "data": "Check, split and audit datasets before anything is trained.",
     "train": "Fit a LoRA adapter on a frozen ConvNeXt-V2.",
     "export": "Merge an adapter and write a bundle of checked ONNX models.",
     "bench": "Prove that bundles answer as the trained model did, then time them.",

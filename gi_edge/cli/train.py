@@ -47,6 +47,7 @@ def _settings_options(function: F) -> F:
 @data_options
 @click.option("--name", help="Name of the adapter; the dataset's name unless given.")
 @click.option("--recipe", help="Recipe of the package (lora, demo) or a .toml file; flags override it.")
+@click.option("--split", type=click.Path(path_type=Path), help="Split of gi-edge data split, instead of a new one.")
 @_settings_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @force_option
@@ -68,6 +69,8 @@ def command(**given: Any) -> None:  # noqa: ANN401
     chosen = chosen_datasets(place, **{key: given[key] for key in ("dataset", "data", "spec", "exclude")})
     if given["name"] and len(chosen) > 1:
         raise click.UsageError(f"--name fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
+    if given["split"] and len(chosen) > 1:
+        raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     jobs = [_job(place, name, entry, given) for name, entry in chosen.items()]
     for job in jobs:
         check_writable(job.output, force=job.force)
@@ -100,6 +103,7 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
         data=entry.path,
         spec=entry.spec,
         exclude=entry.exclude,
+        split=given["split"] or entry.split,
         weights=weights,
         output=place.root / "adapters" / adapter_name,
         force=given["force"],

@@ -1,0 +1,232 @@
+"""gi-edge data: check, split, audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gi_edge.cli.options import data_options, force_option
+
+if TYPE_CHECKING:
+    from gi_edge.data.audit import SplitAudit
+    from gi_edge.data.index import Index
+    from gi_edge.data.split import Split
+    from gi_edge.progress import Progress
+    from gi_edge.workspace import DatasetEntry, Workspace
+
+_CHOSEN = ("dataset", "data", "spec", "exclude")
+
+
+@click.group()
+def command() -> None:
+    """Look at datasets before anything is trained: their files, their splits, and what leaks between the parts."""
+
+
+@command.command()
+@data_options
+@click.option("--strict", is_flag=True, help="Exit 3 if a frame has an error.")
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON lines, one per dataset.")
+def check(**given: Any) -> None:  # noqa: ANN401
+    """Decode every frame and report what is broken, odd, copied or labelled twice. Nothing is modified."""
+    from gi_edge.cli.console import ConsoleProgress, print_text, workspace
+    from gi_edge.cli.datasets import chosen_datasets
+    from gi_edge.data.check import check_dataset, is_usable, lines_from_check
+    from gi_edge.errors import GateError
+
+    progress, broken = ConsoleProgress(), []
+    for name, entry in chosen_datasets(workspace(), **{key: given[key] for key in _CHOSEN}).items():
+        found = check_dataset(_index(name, entry), progress)
+        print_text(found.model_dump_json() if given["as_json"] else "\n".join(lines_from_check(found)))
+        broken += [] if is_usable(found) else [name]
+    if broken and given["strict"]:
+        raise GateError(f"frames with errors in {', '.join(broken)}", fix="mend or remove the files named above")
+
+
+@command.command()
+@data_options
+@click.option(
+    "--split-by",
+    "by",
+    type=click.Choice(["auto", "group", "cluster", "frame"]),
+    default="auto",
+    show_default=True,
+    help="What stays together; auto: video or patient where known, else near-duplicate clusters.",
+)
+@click.option("--folds", type=int, default=0, help="Make so many splits; each fold tests once.")
+@click.option(
+    "--official", type=click.Path(path_type=Path), help="Folder of the authors' split files; validation is carved."
+)
+@click.option("--holdout-fraction", type=float, default=0.15, show_default=True, help="Share of val and test, each.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds and frames give equal splits.")
+@force_option
+@click.option("--json", "as_json", is_flag=True, help="Print file, fingerprint, kind and counts as JSON lines.")
+def split(**given: Any) -> None:  # noqa: ANN401
+    """Write splits/NAME.csv: which frames train, validate and test, videos, patients or near-duplicates together."""
+    from gi_edge.cli.console import ConsoleProgress, workspace
+    from gi_edge.cli.datasets import chosen_datasets
+    from gi_edge.config import value_from_mapping
+    from gi_edge.data.make_split import splits_from_index
+    from gi_edge.data.partition import SplitSettings
+    from gi_edge.data.split import csv_from_split
+    from gi_edge.files import check_writable, write_atomic
+
+    place, progress = workspace(), ConsoleProgress()
+    values = {key: given[key] for key in SplitSettings.model_fields}
+    settings = value_from_mapping(SplitSettings, values, source="the split options")
+    for name, entry in chosen_datasets(place, **{key: given[key] for key in _CHOSEN}).items():
+        made = splits_from_index(_index(name, entry), settings, progress, given["official"])
+        files = {place.root / "splits" / f"{name}{ending}.csv": split for ending, split in made.splits.items()}
+        for path in files:
+            check_writable(path, force=given["force"])
+        for note in made.notes:
+            progress.say(note)
+        for path, one in files.items():
+            write_atomic(path, csv_from_split(one))
+            _tell_split(path, one, progress, as_json=given["as_json"])
+        progress.say(f"next: gi-edge data audit --dataset {name} --split {_shown(next(iter(files)))}")
+
+
+@command.command()
+@data_options
+@click.option("--split", "split_file", type=click.Path(path_type=Path), help="A split of gi-edge data split.")
+@click.option(
+    "--split-files", is_flag=True, help="FILES are CSVs with file and label: the first trains, the last tests."
+)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--names-only", is_flag=True, help="Read no image: near-duplicates are not sought.")
+@click.option("--strict", is_flag=True, help="Exit 3 if the test part shares groups, files or near-copies.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Audit file, .json; reports/audit-SPLIT.json unless given."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON instead of the tables.")
+def audit(**given: Any) -> None:  # noqa: ANN401
+    """Say what a score on a split can and cannot show: what its parts share, and what pixel-free rules score on it.
+
+    Give a dataset with --split FILE, or with --split-files the CSVs of an official split and --spec; then no image
+    is needed. Writes JSON and, with the report extra, a page.
+    """
+    from gi_edge.cli.console import ConsoleProgress, workspace
+    from gi_edge.cli.datasets import chosen_datasets
+
+    if bool(given["files"]) != given["split_files"] or (given["split_file"] and given["files"]):
+        raise click.UsageError("give --split FILE, or --split-files FILE FILE [FILE …]")
+    place, progress = workspace(), ConsoleProgress()
+    if given["split_files"]:
+        _report_audit(place, given["files"][0].stem, *_audit_of_files(place, given), given, progress)
+        return
+    chosen = chosen_datasets(place, **{key: given[key] for key in _CHOSEN})
+    if given["split_file"] and len(chosen) > 1:
+        raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are chosen; add --dataset NAME")
+    for name, entry in chosen.items():
+        path = given["split_file"] or entry.split or place.root / "splits" / f"{name}.csv"
+        _report_audit(place, path.stem, *_audit_of_split(name, entry, path, given, progress), given, progress)
+
+
+def _index(name: str, entry: DatasetEntry) -> Index:
+    from gi_edge.data.index import index_from_folder
+    from gi_edge.data.spec import read_spec
+
+    return index_from_folder(name, entry.path, read_spec(entry.spec), entry.exclude)
+
+
+def _shown(path: Path) -> str:
+    from gi_edge.cli.console import shown_path
+
+    return shown_path(path)
+
+
+def _tell_split(path: Path, split: Split, progress: Progress, *, as_json: bool) -> None:
+    import json
+
+    from gi_edge.cli.console import print_text
+
+    counts = split.counts()
+    if as_json:
+        fields = {"file": _shown(path), "fingerprint": split.fingerprint, "kind": split.kind, "caution": split.caution}
+        print_text(json.dumps({**fields, **counts}))
+    else:
+        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        print_text(f"{_shown(path)}: {parts}; fingerprint {split.fingerprint[:12]}\n  {split.caution}")
+
+
+def _audit_of_files(place: Workspace, given: dict[str, Any]) -> tuple[SplitAudit, None]:
+    from gi_edge.data.audit import audit_rows
+    from gi_edge.data.audit_rows import rows_from_csv
+    from gi_edge.data.spec import read_spec
+
+    name = given["spec"] or (place.dataset(given["dataset"]).spec if given["dataset"] else "folders")
+    spec = read_spec(name)
+    parts = [path.stem for path in given["files"]]
+    if len(parts) < 2 or len(set(parts)) < len(parts):
+        raise click.UsageError("--split-files needs two or more CSVs of different names")
+    rows = [
+        row
+        for path, part in zip(given["files"], parts, strict=True)
+        for row in rows_from_csv(path, part, spec, names_repeat=spec.group_pattern is None)
+    ]
+    return audit_rows(rows, train=parts[0], test=parts[-1], group_noun=spec.group_noun), None
+
+
+def _audit_of_split(
+    name: str, entry: DatasetEntry, path: Path, given: dict[str, Any], progress: Progress
+) -> tuple[SplitAudit, dict[str, Path] | None]:
+    """Return the audit, and the image files by frame id where they were read."""
+    from gi_edge.data.audit import audit_rows
+    from gi_edge.data.audit_images import near_pairs_across_parts
+    from gi_edge.data.audit_rows import rows_from_split
+    from gi_edge.data.spec import read_spec
+    from gi_edge.data.subset import index_of_split, read_split
+
+    spec = read_spec(entry.spec)
+    split = read_split(path, group_noun=spec.group_noun)
+    rows = rows_from_split(split, spec)
+    near, paths = None, None
+    if not given["names_only"]:
+        index = index_of_split(_index(name, entry), split, str(path))
+        part_of = {row.frame: str(row.part) for row in split.rows}
+        near = near_pairs_across_parts(index.frames, part_of, progress, f"near-duplicates {name}")
+        paths = {frame.id: frame.path for frame in index.frames}
+    audit = audit_rows(rows, train="train", test="test", near_duplicates=near, group_noun=split.group_noun)
+    return audit, paths
+
+
+def _report_audit(
+    place: Workspace,
+    name: str,
+    audit: SplitAudit,
+    paths: dict[str, Path] | None,
+    given: dict[str, Any],
+    progress: Progress,
+) -> None:
+    from gi_edge.cli.console import print_text
+    from gi_edge.config import json_from_value
+    from gi_edge.errors import GateError, MissingDependencyError
+    from gi_edge.files import write_atomic
+    from gi_edge.report.audit_text import lines_from_audit
+
+    output = given["output"] or place.root / "reports" / f"audit-{name}.json"
+    write_atomic(output, json_from_value(audit))
+    print_text(audit.model_dump_json() if given["as_json"] else "\n".join(lines_from_audit(audit)))
+    progress.say(f"wrote {_shown(output)}")
+    try:
+        progress.say(f"wrote {_shown(_audit_page(output, name, audit, paths))}")
+    except MissingDependencyError as error:
+        progress.say(f"no page: {error.message}. Then: {error.fix}")
+    if audit.leaks and given["strict"]:
+        raise GateError(f"{name}: {audit.verdict}", fix="gi-edge data split (by video, patient or near-duplicates)")
+
+
+def _audit_page(output: Path, name: str, audit: SplitAudit, paths: dict[str, Path] | None) -> Path:
+    from gi_edge.deps import extra
+    from gi_edge.files import write_atomic
+
+    with extra("report"):
+        from gi_edge.report.audit_page import page_from_audit
+        from gi_edge.report.sheets import sheet_from_pairs
+    shown = audit.near_duplicates[:24] if audit.near_duplicates and paths else ()
+    sheet = sheet_from_pairs(shown, paths or {}, columns=3, tile_px=360) if shown else None
+    page = output.with_suffix(".html")
+    write_atomic(page, page_from_audit(audit, title=name, sheet=sheet))
+    return page
