@@ -115,7 +115,7 @@ def test_it_survives_json_and_half_precision_probabilities_are_taken():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p[:, :3], "probabilities: shape \\(300, 3\\), wanted \\(300, 4\\) → pass one row per frame"),
+        (lambda p: p[:299], "probabilities: shape \\(299, 4\\), wanted \\(300, 4\\) → pass one row per frame"),
         (lambda p: np.where(np.arange(300)[:, None] == 7, np.nan, p), "1 of 300 frames have NaN .* first frame 7 → "),
         (lambda p: np.log(p), "frame 0: 300 of 300 rows are no probabilities .* → pass the softmax of the logits"),
         (lambda p: 2 * p, "this one sums to 2\\) → pass the softmax"),
@@ -124,4 +124,4 @@ def test_it_survives_json_and_half_precision_probabilities_are_taken():
 def test_what_is_no_probability_is_refused(change, message):
     table = random_table(0)
     with pytest.raises(DataError, match=message):
-        evaluate(table._replace(probabilities=change(table.probabilities)))
+        evaluation_from_predictions(table.truth, change(table.probabilities), table.classes, CONTEXT)
