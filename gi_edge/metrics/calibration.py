@@ -18,6 +18,7 @@ WIDTH = BINS + 2
 
 CALIBRATION = ("ece", "brier", "nll")
 """ECE: sum over bins of share × |accuracy − mean confidence|, top-1 (Guo et al. 2017; Naeini et al. 2015).
+That of a sample lies above that of the population, and a resample's higher still: its interval shows spread, not bias.
 Brier: mean of the squared differences to the one-hot truth, summed over classes: 0 to 2 (Brier 1950).
 NLL: mean natural log loss of the true class."""
 

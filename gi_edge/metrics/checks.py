@@ -20,8 +20,8 @@ def check_labels(labels: NDArray[np.int64], classes: int, what: str) -> None:
     """
     if labels.ndim != 1 or not len(labels):
         raise DataError(f"{what}: shape {labels.shape}, wanted [n] with n ≥ 1", fix="pass one class index per frame")
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"{what}: {labels.dtype}, wanted integers", fix=f"pass {what}.astype(np.int64)")
+    if labels.dtype.kind != "i" or labels.dtype.itemsize < 4:
+        raise DataError(f"{what}: {labels.dtype}, wanted int64", fix=f"pass {what}.astype(np.int64)")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise DataError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, matthews_corrcoef, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 
 from gi_edge.config import Value
+from gi_edge.metrics.counts import confusion_from_labels, scores_from_confusion
 
 
 class Averaged(Value):
@@ -37,7 +38,7 @@ class Classification(Value):
     weighted: Averaged
     """Mean over classes weighted by support; its recall equals the accuracy."""
     mcc: float
-    """Matthews correlation coefficient, multi-class (Gorodkin 2004)."""
+    """Matthews correlation coefficient, multi-class (Gorodkin 2004); 0 where one class takes all truth or answers."""
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows are the truth, columns the answer, in class order."""
@@ -58,12 +59,13 @@ def classification_from_labels(
     present = np.unique(truth)
     precision, recall, f1, support = precision_recall_fscore_support(truth, answer, labels=indices, zero_division=0.0)
     baseline = np.full_like(truth, majority)
+    confusion = confusion_from_labels(truth, answer, len(classes))
     return Classification(
         n=len(truth),
         accuracy=float(np.mean(truth == answer)),
         macro=_averaged(truth, answer, present, "macro"),
         weighted=_averaged(truth, answer, present, "weighted"),
-        mcc=float(matthews_corrcoef(truth, answer)),
+        mcc=float(scores_from_confusion(confusion)["mcc"]),
         classes=tuple(
             ClassScore(
                 label=classes[i],
@@ -74,7 +76,7 @@ def classification_from_labels(
             )
             for i in indices
         ),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion_matrix(truth, answer, labels=indices)),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         majority_label=classes[majority],
         majority_accuracy=float(np.mean(truth == baseline)),
         majority_macro_f1=_averaged(truth, baseline, present, "macro").f1,

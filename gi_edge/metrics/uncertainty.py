@@ -16,14 +16,20 @@ from gi_edge.metrics.ranking import RANKING
 from gi_edge.metrics.resample import Bootstrap, group_indices, resampled_sums, units_from_cells
 
 MINIMUM_UNITS = 10
-"""Groups (frames where none are known) that any interval needs. A bootstrap of few groups is too narrow, and below
-about ten its coverage is not near what it claims (Cameron, Gelbach and Miller 2008)."""
+"""Groups (frames where none are known) that any interval needs. A bootstrap of few groups is too narrow, and it
+misses more the fewer there are (Cameron, Gelbach and Miller 2008). On simulated videos (the tests)
+a 95 % interval of accuracy holds the truth in 90 % of the cases with 12 groups and in 94 % with 40."""
 
 MINIMUM_HOLDERS = 5
 """Groups (frames) that must hold a class before its scores, or an average over classes alike, have an interval."""
 
+_NO_SPREAD = 1e-12
+"""Draws that differ by less differ by rounding only."""
+
 Method = Literal["percentile bootstrap by group", "percentile bootstrap by frame"]
 Floats = NDArray[np.float64]
+_AVERAGES = ("macro_", "balanced_")
+"""How the names of scores begin that count classes alike."""
 
 
 class Interval(Value):
@@ -101,14 +107,21 @@ def undecided_reason(ground: Ground, score: str, index: int | None = None) -> st
     if units < MINIMUM_UNITS:
         return f"too few {ground.noun}s to decide: {units}, at least {MINIMUM_UNITS} are needed"
     if index is not None:
-        held = _too_few(ground, int(ground.holders[index]), ground.classes[index])
-        other = _too_few(ground, int(ground.others[index]), f"any class but {ground.classes[index]}")
-        return other if score == "specificity" else held or (other if score in RANKING else None)
-    if score.startswith(("macro_", "balanced_")):
-        present = [i for i, count in enumerate(ground.holders) if count]
-        rarest = min(present, key=lambda i: int(ground.holders[i]))
-        return _too_few(ground, int(ground.holders[rarest]), ground.classes[rarest])
-    return None
+        return _class_reason(ground, score, index)
+    if not score.startswith(_AVERAGES):
+        return None
+    rarest_first = sorted(np.flatnonzero(ground.holders), key=lambda i: int(ground.holders[i]))
+    reasons = (_class_reason(ground, score.removeprefix("macro_"), int(i)) for i in rarest_first)
+    return next(filter(None, reasons), None)
+
+
+def _class_reason(ground: Ground, score: str, index: int) -> str | None:
+    label = ground.classes[index]
+    held = _too_few(ground, int(ground.holders[index]), label)
+    others_held = _too_few(ground, int(ground.others[index]), f"any class but {label}")
+    if score == "specificity":
+        return others_held
+    return held or (others_held if score in RANKING else None)
 
 
 def _too_few(ground: Ground, holders: int, what: str) -> str | None:
@@ -144,7 +157,7 @@ def score_interval(draws: Floats, ground: Ground, level: float, score: str, inde
     """
     reason = undecided_reason(ground, score, index)
     defined = draws[np.isfinite(draws)]
-    if reason is None and np.ptp(defined) == 0:
+    if reason is None and np.ptp(defined) < _NO_SPREAD:
         reason = f"no spread to decide by: {score} is {defined[0]:g} in every resample"
     return interval_from_draws(draws, ground, level, reason)
 

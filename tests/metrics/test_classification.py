@@ -45,3 +45,8 @@ def test_scores_are_those_of_scikit_learn():
         expected = metrics.precision_recall_fscore_support(truth, answer, average=average)
         assert (found.precision, found.recall, found.f1) == pytest.approx(expected[:3], rel=1e-12)
     assert scores.mcc == pytest.approx(metrics.matthews_corrcoef(truth, answer), rel=1e-12)
+
+
+def test_a_part_of_one_class_scores_without_a_warning():
+    scores = classification_from_labels(np.array([1, 1]), np.array([1, 1]), CLASSES, majority=1)
+    assert (scores.accuracy, scores.macro.f1, scores.mcc) == (1.0, 1.0, 0.0)
