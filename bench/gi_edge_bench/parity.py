@@ -40,8 +40,7 @@ def parity_pass(
     session: Session, bundle: Bundle, model: ModelEntry, frames: DecodedFrames, reference: Reference
 ) -> ParityPass:
     """Run every held-out frame through a session and hold the answers against reference and truth."""
-    starts = range(0, len(frames.pixels), _BATCH_SIZE)
-    logits = np.concatenate([session.run(np.asarray(frames.pixels[start : start + _BATCH_SIZE])) for start in starts])
+    logits = logits_of_session(session, frames.pixels)
     classes = bundle.manifest.classes
     majority = classes.index(bundle.manifest.majority_label)
 
@@ -55,3 +54,9 @@ def parity_pass(
         engine=scores(logits),
         reference=scores(reference.logits),
     )
+
+
+def logits_of_session(session: Session, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run pixels [n, size, size, 3] through a session, a batch at a time; returns logits [n, classes]."""
+    starts = range(0, len(pixels), _BATCH_SIZE)
+    return np.concatenate([session.run(np.asarray(pixels[start : start + _BATCH_SIZE])) for start in starts])

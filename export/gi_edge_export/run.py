@@ -24,8 +24,10 @@ from gi_edge.artifacts.bundle import (
 )
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
+from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.config import json_from_value
 from gi_edge.data.pixels import DecodedFrames
+from gi_edge.data.split import csv_from_split
 from gi_edge.errors import GateError
 from gi_edge.files import atomic_folder, sha256_file
 from gi_edge.metrics.parity import Parity, Precision, parity_from_logits, verdict_from_parity
@@ -129,6 +131,7 @@ def _write_bundle(
         logits=subject.logits,
     )
     write_reference(folder / REFERENCE_FILE, reference)
+    (folder / SPLIT_FILE).write_text(csv_from_split(subject.adapter.split), encoding="utf-8")
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in trained.classes), encoding="utf-8")
     (folder / PREPROCESS_FILE).write_text(json_from_value(trained.preprocess), encoding="utf-8")
     manifest = BundleManifest(

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.manifest import Manifest, read_manifest
+from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
+from gi_edge.data.split import Split
 from gi_edge.errors import ArtifactError
 from gi_edge.metrics.parity import Parity, Precision, Verdict
 
@@ -76,6 +78,11 @@ class Bundle:
                 fix=f"gi-edge export --adapter {self.manifest.name} --{precision} --force",
             )
         return models[precision]
+
+    def split(self) -> Split:
+        """Read split.csv."""
+        remake = f"gi-edge export --adapter {self.manifest.name} --force"
+        return read_split_of(self.path, self.manifest, remake)
 
     def reference(self) -> Reference:
         """Read reference.npz."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gi_edge.config import Value
 from gi_edge.data.index import Frame, Index
-from gi_edge.data.preprocess import UnreadableImageError, read_image
+from gi_edge.data.preprocess import FORMATS, UnreadableImageError, image_warnings, read_image
 from gi_edge.errors import ConfigError
 from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
@@ -103,11 +102,7 @@ def check_dataset(index: Index, progress: Progress, workers: int | None = None) 
     seen: list[_Seen] = []
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        # Filters belong to the process, and read_image sets these in each thread: set once around all threads, they
-        # hold whatever the order in which the threads put them back.
-        with warnings.catch_warnings(), progress.task(f"checking {index.name}", len(index.frames)) as task:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        with image_warnings(), progress.task(f"checking {index.name}", len(index.frames)) as task:
             sizes = list(pool.map(_size_or_fault, index.frames))
             copies = Counter(sizes)
             for one in pool.map(_look_at, index.frames, sizes, [copies[size] > 1 for size in sizes]):
@@ -269,7 +264,7 @@ def _oddities(frame: Frame, size_px: tuple[int, int]) -> Iterator[Finding]:
     try:
         if _lacks_end(frame.path):
             yield _finding(frame, "truncated", "the end marker is missing; all rows were decoded", "warning")
-        with Image.open(frame.path) as image:
+        with Image.open(frame.path, formats=FORMATS) as image:
             yield from _colour_findings(frame, image)
             form, suffix = "JPEG" if image.format == "MPO" else image.format, frame.path.suffix.lower()
             if Image.registered_extensions().get(suffix) != form:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gi_edge.data.index import Frame
+from gi_edge.data.pool import each_frame
 from gi_edge.data.preprocess import UnreadableImageError, read_image
 from gi_edge.progress import Progress
 
@@ -95,19 +94,13 @@ def hashes_from_frames(frames: Sequence[Frame], progress: Progress, title: str) 
     count = len(frames)
     hashes = np.zeros(count, dtype=np.uint64)
     usable, plain = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        with progress.task(title, count) as task:
-            for row, (frame, outcome) in enumerate(zip(frames, pool.map(_hash_of_frame, frames), strict=True)):
-                if isinstance(outcome, str):
-                    progress.say(f"not compared, {frame.id}: {outcome}")
-                else:
-                    hashes[row], contrast = outcome
-                    plain[row] = contrast < PLAIN_CONTRAST
-                    usable[row] = not plain[row]
-                task.advance()
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the frames still queued
+    for row, (frame, outcome) in enumerate(each_frame(_hash_of_frame, frames, progress, title)):
+        if isinstance(outcome, str):
+            progress.say(f"not compared, {frame.id}: {outcome}")
+        else:
+            hashes[row], contrast = outcome
+            plain[row] = contrast < PLAIN_CONTRAST
+            usable[row] = not plain[row]
     return HashedFrames(tuple(frames), hashes, usable, plain)
 
 

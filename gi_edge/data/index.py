@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -81,13 +80,8 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files directly in a folder, by name; other files are passed over."""
-    with os.scandir(folder) as entries:
-        names = [
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-        ]
-    return [folder / name for name in sorted(names)]
+    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in paths if not path.name.startswith(".") and path.is_file()]
 
 
 def is_class_tree(folder: Path) -> bool:

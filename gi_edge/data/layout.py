@@ -75,6 +75,8 @@ def _list_one(root: Path, folder: str, listing: Listing) -> list[tuple[str, str]
                 name, path = entry.name, f"{folder}/{entry.name}" if folder else entry.name
                 if name.startswith("."):
                     continue
+                if not _leads_somewhere(entry):
+                    continue
                 if entry.is_dir():
                     below.append((path, os.path.realpath(entry.path)))
                 elif entry.is_file():
@@ -92,6 +94,11 @@ def _list_one(root: Path, folder: str, listing: Listing) -> list[tuple[str, str]
     if images:
         listing.images[folder] = sorted(images)
     return below
+
+
+def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is no symbolic link, or one that does not end in a loop or in nothing."""
+    return not entry.is_symlink() or os.path.exists(entry.path)  # noqa: PTH110, as above
 
 
 def labelled_from_folders(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.data.index import Frame
+from gi_edge.data.pool import each_frame
 from gi_edge.data.preprocess import PreprocessSpec, UnreadableImageError, pixels_from_image, read_image
 from gi_edge.errors import DataError
 from gi_edge.progress import Progress
@@ -52,19 +51,13 @@ def decode_frames(frames: Sequence[Frame], spec: PreprocessSpec, progress: Progr
         except UnreadableImageError as error:
             return str(error)
 
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        with progress.task(title, len(frames)) as task:
-            for frame, outcome in zip(frames, pool.map(decode, frames), strict=True):
-                if isinstance(outcome, str):
-                    unreadable.append(Unreadable(frame, outcome))
-                    progress.say(f"skipped {frame.id}: {outcome}")
-                else:
-                    store[len(readable)] = outcome
-                    readable.append(frame)
-                task.advance()
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the frames still queued
+    for frame, outcome in each_frame(decode, frames, progress, title):
+        if isinstance(outcome, str):
+            unreadable.append(Unreadable(frame, outcome))
+            progress.say(f"skipped {frame.id}: {outcome}")
+        else:
+            store[len(readable)] = outcome
+            readable.append(frame)
     if not readable:
         raise DataError(
             f"none of {len(frames)} images could be read"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,8 @@ from gi_edge.config import Value
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+"""What Pillow may take a file for, whatever its name; its other decoders stay shut, some of which start programs."""
 _RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -37,6 +41,19 @@ class UnreadableImageError(Exception):
     """An image file cannot be decoded; the message says why, without the path."""
 
 
+@contextmanager
+def image_warnings() -> Iterator[None]:
+    """Make Pillow's decompression bomb warning an error, and quiet what it says of corrupt metadata.
+
+    Filters belong to the process: around a pool of threads that read images this must be entered once more, so that
+    it holds whatever the order in which the threads put the filters back.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        yield
+
+
 def read_image(path: Path) -> Image.Image:
     """Decode a file whole into 8-bit RGB, upright by its EXIF orientation.
 
@@ -45,11 +62,8 @@ def read_image(path: Path) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise UnreadableImageError("the file is empty")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # e.g. corrupt EXIF
-            with Image.open(path) as image:
-                return _rgb_from_image(image)
+        with image_warnings(), Image.open(path, formats=FORMATS) as image:
+            return _rgb_from_image(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableImageError("more pixels than a frame can have (decompression bomb?)") from error
     except UnidentifiedImageError as error:

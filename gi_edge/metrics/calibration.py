@@ -36,6 +36,13 @@ class ReliabilityBin(Value):
     """Mean top-1 confidence."""
 
 
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities [n, classes] of logits [n, classes]."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
+
+
 def frame_sums(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Floats:
     """Return what each frame adds, [n, WIDTH], from class indices [n] and probabilities [n, classes].
 

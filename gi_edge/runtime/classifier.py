@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gi_edge.artifacts.bundle import Bundle, read_bundle
 from gi_edge.data.preprocess import UnreadableImageError, pixels_from_image, read_image
+from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge.runtime.session import Provider, Session
@@ -70,10 +71,3 @@ class Classifier:
                 yield Prediction(path, None, pixels)
             else:
                 yield Prediction(path, next(rows))
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities [n, classes] of logits [n, classes]."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
-    return result

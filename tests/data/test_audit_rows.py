@@ -7,7 +7,7 @@ import pytest
 from gi_edge.data.audit import audit_rows
 from gi_edge.data.audit_rows import AuditRow, rows_from_csv, rows_from_split
 from gi_edge.data.spec import DatasetSpec, read_spec
-from gi_edge.data.split import Split, SplitRow
+from gi_edge.data.split import SplitRow, split_from_rows
 from gi_edge.errors import DataError
 
 FOLDERS, VIDEOS = read_spec("folders"), read_spec("synthetic")
@@ -106,7 +106,7 @@ def test_names_that_repeat_across_classes_are_no_leak_when_told(tmp_path):
     ],
 )
 def test_rows_of_a_split(spec, frame, group, row):
-    split = Split(kind="frame", group_noun="x", rows=(SplitRow(frame=frame, label="a", group=group, part="val"),))
+    split = split_from_rows([SplitRow(frame=frame, label="a", group=group, part="val")], "x")
     assert rows_from_split(split, spec) == (row,)
 
 

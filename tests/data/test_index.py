@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support import write_frames
 
 from gi_edge.data.classnames import class_key
-from gi_edge.data.index import frames_by_id, index_from_folder, is_class_tree, spec_from_names
+from gi_edge.data.index import frames_by_id, image_files, index_from_folder, is_class_tree, spec_from_names
 from gi_edge.data.spec import DatasetSpec, read_spec, spec_names
 from gi_edge.errors import ConfigError, DataError
 
@@ -216,3 +217,13 @@ def test_class_trees_are_recognised(tmp_path):
     assert is_class_tree(touch(tmp_path / "t", "a/1.jpg", "b/1.jpg"))
     assert not is_class_tree(touch(tmp_path / "u", "a/1.jpg", "b/1.txt"))
     assert not is_class_tree(tmp_path / "absent")
+
+
+def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+    write_frames(tmp_path / "set", per_class=2)
+    folder = next(path for path in (tmp_path / "set").iterdir() if path.is_dir())
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "gone.jpg").symlink_to(folder / "not-there.jpg")
+    index = index_from_folder("set", tmp_path / "set", read_spec("folders"))
+    assert len(index.frames) == 6
+    assert len(image_files(folder)) == 2

@@ -7,8 +7,9 @@ from pathlib import Path
 import peft
 import torch
 
-from gi_edge.artifacts.adapter import SPLIT_FILE, Adapter, AdapterManifest, read_adapter
+from gi_edge.artifacts.adapter import Adapter, AdapterManifest, read_adapter
 from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
+from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.split import Part, csv_from_split
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.files import atomic_folder

@@ -1,0 +1,35 @@
+"""What a trained adapter answers on one part of its dataset, in PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gi_edge.artifacts.adapter import Adapter
+from gi_edge.artifacts.evaluation import Predictions
+from gi_edge.artifacts.held_out import held_out_frames
+from gi_edge.data.split import Part
+from gi_edge.metrics.calibration import softmax
+from gi_edge.modeling.backbone import backbone_of
+from gi_edge.modeling.lora import load_adapter
+from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge.progress import Progress
+
+
+def predictions_of_adapter(
+    adapter: Adapter, data: Path, weights: Path | None, part: Part, progress: Progress
+) -> Predictions:
+    """Answer every frame of a part, decoded again from the files below data.
+
+    Raises: DataError if a frame is absent or unreadable; ModelError if the base weights are not the adapter's.
+    """
+    manifest = adapter.manifest
+    held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress)
+    backbone = backbone_of(manifest.backbone, weights, num_classes=len(manifest.classes), progress=progress)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    classifier = PixelClassifier(load_adapter(backbone.model, adapter.path), manifest.preprocess).to(device)
+    logits = logits_of(classifier, np.asarray(held_out.pixels))
+    runtime = f"PyTorch {torch.__version__} on {device.type}, fp32"
+    return Predictions(held_out.frames, softmax(logits), "adapter", None, runtime)
