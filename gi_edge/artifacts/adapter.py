@@ -10,6 +10,7 @@ from gi_edge.artifacts.manifest import Manifest, read_manifest
 from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.data.split import Split
 from gi_edge.metrics.classification import Classification
+from gi_edge.metrics.evaluation import Evaluation
 
 
 class AdapterManifest(Manifest):
@@ -22,6 +23,8 @@ class AdapterManifest(Manifest):
     """All weights of the model with LoRA and head."""
     val: Classification
     test: Classification
+    evaluation: Evaluation
+    """Of the test part: all scores with their intervals and both baselines."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gi_edge.config import Value
 from gi_edge.data.audit_rows import rows_from_split
 from gi_edge.data.baseline import majority_baseline, pixel_free_baseline
 from gi_edge.data.index import Frame
-from gi_edge.data.spec import read_spec
+from gi_edge.data.spec import DatasetSpec
 from gi_edge.data.split import Part, Split, SplitKind
 from gi_edge.metrics.evaluation import Baselines, Context, Evaluation, evaluation_from_predictions
 from gi_edge.metrics.parity import Precision
@@ -66,7 +66,9 @@ class EvaluationResult(Value):
     evaluation: Evaluation
 
 
-def evaluation_of(manifest: Manifest, split: Split, part: Part, predictions: Predictions) -> EvaluationResult:
+def evaluation_on_split(
+    split: Split, spec: DatasetSpec, part: Part, predictions: Predictions, classes: tuple[str, ...], model: str
+) -> Evaluation:
     """Score predictions; intervals resample the groups that the split names, or frames where it names none.
 
     Raises: DataError if the predictions do not fit.
@@ -75,18 +77,27 @@ def evaluation_of(manifest: Manifest, split: Split, part: Part, predictions: Pre
     groups = [group_of[frame.id] for frame in predictions.frames]
     known = all(groups)
     context = Context(
-        model=manifest.name if predictions.precision is None else f"{manifest.name} {predictions.precision}",
+        model=model if predictions.precision is None else f"{model} {predictions.precision}",
         part=part,
         group_noun=split.group_noun if known else None,
-        baselines=baselines_from_split(manifest, split, part),
+        baselines=baselines_from_split(split, spec, part),
     )
+    return evaluation_from_predictions(
+        predictions.truth, predictions.probabilities, classes, context, groups if known else None
+    )
+
+
+def result_from_evaluation(
+    manifest: Manifest, split: Split, evaluation: Evaluation, predictions: Predictions | None = None
+) -> EvaluationResult:
+    """Say what an evaluation is of. predictions: None for the scores an adapter carries from its training."""
     return EvaluationResult(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         gi_edge_version=metadata.version("gi-edge"),
         name=manifest.name,
-        source=predictions.source,
-        precision=predictions.precision,
-        runtime=predictions.runtime,
+        source=predictions.source if predictions else "adapter",
+        precision=predictions.precision if predictions else None,
+        runtime=predictions.runtime if predictions else "PyTorch, in training",
         dataset=manifest.dataset.name,
         dataset_licence=manifest.dataset.licence,
         backbone=manifest.backbone.architecture,
@@ -94,19 +105,13 @@ def evaluation_of(manifest: Manifest, split: Split, part: Part, predictions: Pre
         split_kind=split.kind,
         split_caution=split.caution,
         split_fingerprint=split.fingerprint,
-        evaluation=evaluation_from_predictions(
-            predictions.truth,
-            predictions.probabilities,
-            manifest.classes,
-            context,
-            groups if known else None,
-        ),
+        evaluation=evaluation,
     )
 
 
-def baselines_from_split(manifest: Manifest, split: Split, part: Part) -> Baselines:
+def baselines_from_split(split: Split, spec: DatasetSpec, part: Part) -> Baselines:
     """Score on a part the rules that look at no pixels; they learn from the training part."""
-    rows = rows_from_split(split, read_spec(manifest.dataset.spec))
+    rows = rows_from_split(split, spec)
     train, scored = ([row for row in rows if row.part == name] for name in ("train", part))
     majority, pixel_free = majority_baseline(train, scored), pixel_free_baseline(train, scored)
     return Baselines(

@@ -50,16 +50,12 @@ def check(**given: Any) -> None:  # noqa: ANN401
     "--split-by",
     "by",
     type=click.Choice(["auto", "group", "cluster", "frame"]),
-    default="auto",
-    show_default=True,
-    help="What stays together; auto: video or patient where known, else near-duplicate clusters.",
+    help="What stays together; auto, unless given: video or patient where known, else near-duplicate clusters.",
 )
-@click.option("--folds", type=int, default=0, help="Make so many splits; each fold tests once.")
-@click.option(
-    "--official", type=click.Path(path_type=Path), help="Folder of the authors' split files; validation is carved."
-)
-@click.option("--holdout-fraction", type=float, default=0.15, show_default=True, help="Share of val and test, each.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds and frames give equal splits.")
+@click.option("--folds", type=int, help="Make so many splits, each fold testing once, instead of one.")
+@click.option("--official", type=click.Path(path_type=Path), help="Folder of the authors' split files, to follow them.")
+@click.option("--holdout-fraction", type=float, help="Share of the validation and of the test part, each.")
+@click.option("--seed", type=int, help="Equal seeds and frames give equal splits.")
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print file, fingerprint, kind and counts as JSON lines.")
 def split(**given: Any) -> None:  # noqa: ANN401
@@ -73,7 +69,7 @@ def split(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.files import check_writable, write_atomic
 
     place, progress = workspace(), ConsoleProgress()
-    values = {key: given[key] for key in SplitSettings.model_fields}
+    values = {key: given[key] for key in SplitSettings.model_fields if given[key] is not None}
     settings = value_from_mapping(SplitSettings, values, source="the split options")
     for name, entry in chosen_datasets(place, **{key: given[key] for key in _CHOSEN}).items():
         made = splits_from_index(_index(name, entry), settings, progress, given["official"])

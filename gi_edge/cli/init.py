@@ -70,8 +70,8 @@ def _entry(folder: Path, spec: str | None) -> DatasetEntry:
     from gi_edge.data.spec import read_spec
     from gi_edge.workspace import DatasetEntry
 
-    index = index_from_folder(folder.resolve().name, folder, read_spec("folders"))
-    chosen = spec or spec_from_names([frame.path.name for frame in index.frames])
+    index = index_from_folder(folder.resolve().name, folder, read_spec(spec or "folders"))
+    chosen = spec or spec_from_names([frame.path.name for frame in index.frames], index.classes)
     return DatasetEntry(path=folder, spec=chosen)
 
 

@@ -12,8 +12,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DATA = (
     click.option("--dataset", help="Name of a dataset of gi-edge.toml."),
-    click.option("--data", type=click.Path(path_type=Path), help="Folder of images, one folder per class."),
-    click.option("--spec", help="Dataset spec, such as folders or synthetic."),
+    click.option("--data", type=click.Path(path_type=Path), help="Folder of images, in the layout of the spec."),
+    click.option("--spec", help="Dataset spec: folders, csv, kvasir-capsule, …, or a .toml file."),
     click.option("--exclude", multiple=True, metavar="CLASS", help="Class to leave out; may be repeated."),
 )
 

@@ -58,11 +58,12 @@ def command(**given: Any) -> None:  # noqa: ANN401
     Without options every dataset of gi-edge.toml is trained. With --data DIR no gi-edge.toml is needed. Flags
     that are not given come from [train] in gi-edge.toml, then from the recipe, then from the defaults.
     """
+    from gi_edge.artifacts.evaluation import result_from_evaluation
     from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
     from gi_edge.cli.datasets import chosen_datasets
     from gi_edge.deps import extra
     from gi_edge.files import check_writable
-    from gi_edge.report.tables import table_from_classification
+    from gi_edge.report.evaluation_text import table_from_evaluation
 
     place = workspace()
     progress = ConsoleProgress()
@@ -78,10 +79,11 @@ def command(**given: Any) -> None:  # noqa: ANN401
         from gi_edge_training.run import run
     for job in jobs:
         adapter = run(job, progress)
+        manifest = adapter.manifest
         if given["as_json"]:
-            print_text(adapter.manifest.model_dump_json())
+            print_text(manifest.model_dump_json())
         else:
-            print_table(table_from_classification(adapter.manifest.test, f"{job.name}: test part"))
+            print_table(table_from_evaluation(result_from_evaluation(manifest, adapter.split, manifest.evaluation)))
         progress.say(f"wrote {shown_path(adapter.path)}; next: gi-edge export --adapter {job.name} --fp16")
 
 

@@ -22,6 +22,7 @@ from gi_edge.data.overlap import (
     pairs_from_parts,
     support_from_rows,
 )
+from gi_edge.data.split import CLUSTER_NOUN
 from gi_edge.errors import DataError
 
 KEPT_PAIRS = 100
@@ -175,6 +176,11 @@ def _clean_verdict(pairs: Sequence[PartPair], supports: Sequence[PartSupport], n
             f"No file is in two parts{' and near-copies are rare' if sought else ''}, but the {_other(noun)} of "
             f"{_ungrouped(supports)} is not known{'' if sought else ' and near-copies were not sought'}: one patient's "
             "frames can be on both sides, so a score on this split does not show that a model works on a new patient."
+        )
+    if noun == CLUSTER_NOUN:
+        return (
+            f"No {noun} is in two parts, but no video or patient is known: one patient's frames can be on both sides, "
+            "so a score on this split does not show that a model works on a new patient."
         )
     thin = [item.label for item in held.classes if (item.groups or 0) < FEW_GROUPS]
     limit = f"classes that fewer than {FEW_GROUPS} of them show ({_some(thin)})" if thin else "another clinic or device"

@@ -34,9 +34,7 @@ def splits_from_index(
     clusters: Mapping[str, str] | None = None
     notes: list[str] = []
     if needs_clusters(index.frames, settings.by):
-        found = clusters_from_frames(index.frames, progress, f"near-duplicates {index.name}")
-        clusters = found.by_frame
-        notes.append(found.summary)
+        clusters = clusters_from_frames(index.frames, progress, f"near-duplicates {index.name}").by_frame
     if official is not None:
         made = official_splits(index, official, settings, clusters)
         notes.extend(_official_notes(made.counts, made.classes, index))

@@ -16,6 +16,8 @@ from gi_edge.data.split import CLUSTER_NOUN, PARTS, Part, Split, SplitRow, split
 from gi_edge.errors import ConfigError, DataError
 
 SplitBy = Literal["auto", "group", "cluster", "frame"]
+HOLDOUT_FRACTION = 0.15
+"""Share of the frames in the validation and in the test part, each, unless set."""
 
 
 class SplitSettings(Value):
@@ -23,8 +25,8 @@ class SplitSettings(Value):
 
     by: SplitBy = "auto"
     """What stays together: auto takes groups where all are known, else near-duplicate clusters; never single frames."""
-    seed: int
-    holdout_fraction: float = Field(gt=0, le=0.33)
+    seed: int = 0
+    holdout_fraction: float = Field(default=HOLDOUT_FRACTION, gt=0, le=0.33)
     """Share of the frames in the validation and in the test part, each; with folds the folds decide."""
     folds: int = 0
     """For folds_from_frames: how many, at least 3 (one tests, one validates, the rest trains)."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from gi_edge.config import Value, read_toml
-from gi_edge.data.partition import SplitBy
+from gi_edge.data.partition import HOLDOUT_FRACTION, SplitBy
 from gi_edge.errors import ConfigError, did_you_mean
 
 
@@ -39,7 +39,7 @@ class TrainSettings(Value):
     """On the input of the LoRA matrices."""
     split_by: SplitBy = "auto"
     """What the split keeps together: groups where all are known, else near-duplicate clusters; "frame" by name only."""
-    holdout_fraction: float = Field(default=0.15, gt=0, le=0.33)
+    holdout_fraction: float = Field(default=HOLDOUT_FRACTION, gt=0, le=0.33)
     """Share of the frames in the validation and in the test part, each."""
     seed: int = 0
     """Of the split, the fresh weights, the order of frames and the augmentation."""

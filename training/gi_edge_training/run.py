@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import peft
 import torch
+from numpy.typing import NDArray
 
 from gi_edge.artifacts.adapter import Adapter, AdapterManifest, read_adapter
+from gi_edge.artifacts.evaluation import Predictions, evaluation_on_split
 from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.split import Part, csv_from_split
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.files import atomic_folder
+from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.classification import Classification, classification_from_labels
+from gi_edge.metrics.evaluation import Evaluation
 from gi_edge.modeling.backbone import load_backbone
 from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
@@ -42,8 +47,8 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
         _tell(progress, data, backbone.info, model, device)
 
         def score(part: Part = "val") -> Classification:
-            rows = data.rows(part)
-            answer = logits_of(classifier, data.pixels, rows).argmax(axis=1)
+            rows, probabilities = _answers(classifier, data, part)
+            answer = probabilities.argmax(axis=1)
             return classification_from_labels(data.labels[rows], answer, data.classes, data.majority)
 
         loader = training_loader(data, batch_size=settings.batch_size, seed=settings.seed)
@@ -69,9 +74,25 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             total_weights=total,
             val=score("val"),
             test=score("test"),
+            evaluation=_evaluation(classifier, data, job.name),
         )
         _write(folder, model, data, manifest)
     return read_adapter(job.output)
+
+
+def _answers(
+    classifier: PixelClassifier, data: TrainingData, part: Part
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the rows of a part [n] and the probabilities [n, classes] of its frames."""
+    rows = data.rows(part)
+    return rows, softmax(logits_of(classifier, data.pixels, rows))
+
+
+def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> Evaluation:
+    rows, probabilities = _answers(classifier, data, "test")
+    frames = tuple(data.decoded.frames[row] for row in rows)
+    predictions = Predictions(frames, probabilities, "adapter", None, "PyTorch, in training")
+    return evaluation_on_split(data.split, data.spec, "test", predictions, data.classes, name)
 
 
 def _device(name: str) -> torch.device:
