@@ -173,6 +173,7 @@ def _audit_of_split(
     from gi_edge.data.audit_images import near_pairs_across_parts
     from gi_edge.data.audit_rows import rows_from_split
     from gi_edge.data.spec import read_spec
+    from gi_edge.data.split import CLUSTER_NOUN
     from gi_edge.data.subset import index_of_split, read_split
 
     spec = read_spec(entry.spec)
@@ -184,7 +185,8 @@ def _audit_of_split(
         part_of = {row.frame: str(row.part) for row in split.rows}
         near = near_pairs_across_parts(index.frames, part_of, progress, f"near-duplicates {name}")
         paths = {frame.id: frame.path for frame in index.frames}
-    audit = audit_rows(rows, train="train", test="test", near_duplicates=near, group_noun=split.group_noun)
+    noun = split.group_noun if split.group_noun == CLUSTER_NOUN else spec.group_noun
+    audit = audit_rows(rows, train="train", test="test", near_duplicates=near, group_noun=noun)
     return audit, paths
 
 
@@ -211,7 +213,9 @@ def _report_audit(
     except MissingDependencyError as error:
         progress.say(f"no page: {error.message}. Then: {error.fix}")
     if audit.leaks and given["strict"]:
-        raise GateError(f"{name}: {audit.verdict}", fix="gi-edge data split (by video, patient or near-duplicates)")
+        raise GateError(
+            f"{name}: {audit.verdict.rstrip('.')}", fix="gi-edge data split (by video, patient or near-duplicates)"
+        )
 
 
 def _audit_page(output: Path, name: str, audit: SplitAudit, paths: dict[str, Path] | None) -> Path:

@@ -1,0 +1,178 @@
+"""gi-edge data: what a user sees of files, splits and leaks."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from replicas import VIDEOS, write_csv, write_replica
+from support import TRAINING, write_frames
+
+
+@pytest.fixture
+def lesions(tmp_path):
+    return write_frames(tmp_path / "lesions")
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Official CSVs of one video, its frames dealt to both in turn, and of two videos."""
+    frames = [(f"{VIDEOS[0]}_{number}.jpg", "Ulcer" if number < 20 else "Normal") for number in range(40)]
+    for name, rows in {"dealt-a": frames[::2], "dealt-b": frames[1::2]}.items():
+        write_csv(tmp_path / f"{name}.csv", ["filename,label", *(",".join(row) for row in rows)])
+    other = [(name.replace(VIDEOS[0], VIDEOS[1]), label) for name, label in frames]
+    write_csv(tmp_path / "other.csv", ["filename,label", *(",".join(row) for row in other)])
+    return tmp_path
+
+
+# --- check
+
+
+def test_check_finds_nothing_in_good_frames(lesions, gi_edge):
+    done = gi_edge("data", "check", "--data", lesions, "--strict", cwd=lesions.parent)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("lesions: 36 frame(s) in 3 classes")
+    assert "nothing odd" in done.out
+
+
+def test_check_names_what_is_broken_and_strict_says_no(lesions, gi_edge):
+    (lesions / "red lesion" / "003.jpg").write_bytes(b"")
+    (lesions / "red lesion" / "004.jpg").write_bytes((lesions / "blue lesion" / "001.jpg").read_bytes())
+    done = gi_edge("data", "check", "--data", lesions, cwd=lesions.parent)
+    assert done.code == 0
+    assert "error: empty: red lesion/003.jpg: " in done.out
+    assert "error: two-labels: blue lesion/001.jpg: " in done.out
+    strict = gi_edge("data", "check", "--data", lesions, "--strict", "--json", cwd=lesions.parent)
+    assert strict.code == 3
+    assert {finding["kind"] for finding in json.loads(strict.out)["findings"]} == {"empty", "two-labels"}
+
+
+# --- split
+
+
+def test_split_is_written_once_and_is_the_same_again(lesions, gi_edge):
+    words = ("data", "split", "--data", lesions, "--json")
+    first = gi_edge(*words, cwd=lesions.parent)
+    assert first.code == 0, first.err
+    made = json.loads(first.out)
+    assert made["file"] == "splits/lesions.csv"
+    assert made["kind"] == "cluster"
+    assert made["train"] + made["val"] + made["test"] == 36
+    kept = gi_edge(*words, cwd=lesions.parent)
+    assert kept.code == 1
+    assert "exists already" in kept.err
+    assert json.loads(gi_edge(*words, "--force", cwd=lesions.parent).out) == made
+    other = gi_edge(*words, "--force", "--seed", 1, cwd=lesions.parent)
+    assert json.loads(other.out)["fingerprint"] != made["fingerprint"]
+
+
+def test_folds_are_files_and_each_frame_tests_once(lesions, gi_edge):
+    done = gi_edge("data", "split", "--data", lesions, "--folds", 3, cwd=lesions.parent)
+    assert done.code == 0, done.err
+    tested = []
+    for fold in range(3):
+        with (lesions.parent / "splits" / f"lesions-fold-{fold}.csv").open() as file:
+            tested += [row["frame"] for row in csv.DictReader(file) if row["part"] == "test"]
+    assert len(tested) == len(set(tested)) == 36
+
+
+def test_the_official_split_is_followed(tmp_path, gi_edge):
+    root = write_replica("gastrovision", tmp_path / "gastrovision")
+    words = (
+        "data",
+        "split",
+        "--data",
+        root,
+        "--spec",
+        "gastrovision",
+        "--official",
+        root / "Split",
+        "--split-by",
+        "frame",
+    )
+    done = gi_edge(*words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "22 classes, 5 class(es) of the folder not in it" in done.err
+    assert "splits/gastrovision-official.csv: train 15, val 15, test 14" in done.out
+    assert "Frame-level split" in done.out
+
+
+# --- train on it
+
+
+def test_training_takes_a_given_split_and_carries_it(lesions, gi_edge):
+    gi_edge("data", "split", "--data", lesions, "--exclude", "red lesion", cwd=lesions.parent)
+    words = ["train", "--data", lesions, *TRAINING.split(), "--epochs", 1, "--split", "splits/lesions.csv"]
+    done = gi_edge(*words, cwd=lesions.parent)
+    assert done.code == 0, done.err
+    adapter = lesions.parent / "adapters" / "lesions"
+    assert (adapter / "split.csv").read_bytes() == (lesions.parent / "splits" / "lesions.csv").read_bytes()
+    manifest = json.loads((adapter / "manifest.json").read_text())
+    assert manifest["classes"] == ["blue lesion", "green lesion"]
+    assert manifest["split"]["kind"] == "cluster"
+    assert manifest["evaluation"]["n"] == manifest["split"]["test"]
+    assert manifest["evaluation"]["groups"] is not None
+
+
+def test_a_frame_level_split_is_possible_by_name_and_says_so(lesions, gi_edge):
+    words = ["train", "--data", lesions, *TRAINING.split(), "--epochs", 1, "--split-by", "frame"]
+    done = gi_edge(*words, cwd=lesions.parent)
+    assert done.code == 0, done.err
+    assert "Frame-level split" in done.err
+    assert "Frame-level split" in (lesions.parent / "adapters" / "lesions" / "README.md").read_text()
+
+
+# --- audit
+
+
+def test_audit_of_csvs_alone_tells_a_leak_from_none(videos, gi_edge):
+    words = ("data", "audit", "--spec", "kvasir-capsule", "--split-files")
+    leak = gi_edge(*words, "dealt-a.csv", "dealt-b.csv", "--strict", cwd=videos)
+    assert leak.code == 3
+    assert "A rule that looks at no pixels scores 100.0 %" in leak.out.replace("\n", " ")
+    assert (videos / "reports" / "audit-dealt-a.html").is_file()
+    clean = gi_edge(*words, "dealt-a.csv", "other.csv", "--strict", "--json", cwd=videos)
+    assert clean.code == 0, clean.err
+    audit = json.loads(clean.out)
+    assert audit["leaks"] is False
+    assert audit["pixel_free"]["applied"] == 0
+    assert json.loads((videos / "reports" / "audit-dealt-a.json").read_text()) == audit
+
+
+def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
+    for number in range(12):
+        source = lesions / "red lesion" / f"{number:03d}.jpg"
+        (lesions / "red lesion" / f"again-{number:03d}.jpg").write_bytes(source.read_bytes())
+    gi_edge("data", "split", "--data", lesions, "--split-by", "frame", cwd=lesions.parent)
+    done = gi_edge("data", "audit", "--data", lesions, "--split", "splits/lesions.csv", "--strict", cwd=lesions.parent)
+    assert done.code == 3
+    assert "near-copy in part" in done.out
+    page = (lesions.parent / "reports" / "audit-lesions.html").read_text()
+    assert "data:image/jpeg;base64," in page
+    gi_edge("data", "split", "--data", lesions, "--force", cwd=lesions.parent)
+    clean = gi_edge("data", "audit", "--data", lesions, "--strict", cwd=lesions.parent)
+    assert clean.code == 0, clean.err
+    assert "does not show that a model works on a new patient" in clean.out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "found"),
+    [
+        ("data audit --split-files a.csv", 2, "two or more CSVs"),
+        ("data audit a.csv b.csv", 2, "--split-files FILE FILE"),
+        ("data audit --data lesions", 1, "is no split"),
+        ("data audit --data lesions --split none.csv", 1, "gi-edge data split"),
+        ("data split --data lesions --split-by group", 1, "--split-by cluster"),
+        ("data split --data lesions --folds 2", 1, "at least 3 folds"),
+        ("data split --data lesions --official lesions", 1, "knows no official split"),
+        ("data check", 1, "gi-edge init --data DIR"),
+        ("train --data lesions --split none.csv", 1, "is no split"),
+    ],
+)
+def test_what_cannot_serve_is_an_error_with_its_mend(words, code, found, lesions, gi_edge):
+    done = gi_edge(*words.split(), cwd=lesions.parent)
+    assert done.code == code, done.err
+    assert found in done.err
+    assert "Traceback" not in done.err
+    assert not (lesions.parent / "splits").exists()
