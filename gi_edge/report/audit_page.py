@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from gi_edge.data.audit import SplitAudit
@@ -21,6 +20,7 @@ from gi_edge.report.audit_cells import (
     text_from_baseline,
 )
 from gi_edge.report.formats import text_from_count
+from gi_edge.report.pages import page_environment
 from gi_edge.report.sheets import data_uri_from_image
 from gi_edge.report.svg import MUTED, SERIES, drawing, svg_from_figure
 
@@ -43,29 +43,25 @@ def page_from_audit(audit: SplitAudit, *, title: str, sheet: Image.Image | None 
     title: the dataset and where the split comes from. sheet: the near-duplicate pairs, as sheet_from_pairs draws
     them.
     """
-    environment = Environment(
-        loader=PackageLoader("gi_edge.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("audit.html.j2").render(
-        audit=audit,
-        title=title,
-        outcome=outcome_from_audit(audit),
-        parts=parts_sentence(audit),
-        baselines=baseline_rows(audit),
-        baseline_svg=baseline_plot(audit, name="baselines"),
-        pairs=pair_rows(audit),
-        support=support_rows(audit),
-        conflicts=[(item.file, conflict_words(item)) for item in audit.conflicts[:NAMED_CONFLICTS]],
-        conflicts_left=text_from_count(max(0, len(audit.conflicts) - NAMED_CONFLICTS)),
-        absent_note=absent_note(audit),
-        few_frames_note=few_frames_note(audit),
-        notes=notes_from_audit(audit),
-        sheet=None if sheet is None else _Picture(data_uri_from_image(sheet), sheet.width, sheet.height),
+    return (
+        page_environment()
+        .get_template("audit.html.j2")
+        .render(
+            audit=audit,
+            title=title,
+            outcome=outcome_from_audit(audit),
+            parts=parts_sentence(audit),
+            baselines=baseline_rows(audit),
+            baseline_svg=baseline_plot(audit, name="baselines"),
+            pairs=pair_rows(audit),
+            support=support_rows(audit),
+            conflicts=[(item.file, conflict_words(item)) for item in audit.conflicts[:NAMED_CONFLICTS]],
+            conflicts_left=text_from_count(max(0, len(audit.conflicts) - NAMED_CONFLICTS)),
+            absent_note=absent_note(audit),
+            few_frames_note=few_frames_note(audit),
+            notes=notes_from_audit(audit),
+            sheet=None if sheet is None else _Picture(data_uri_from_image(sheet), sheet.width, sheet.height),
+        )
     )
 
 

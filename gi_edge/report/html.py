@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from gi_edge.artifacts.results import BenchResult, BundleRun
+from gi_edge.metrics.classification import Classification
 from gi_edge.report.formats import text_from_count, text_from_megabytes
 from gi_edge.report.notes import (
     bound_note,
@@ -20,6 +19,7 @@ from gi_edge.report.notes import (
     spread_note,
     support_note,
 )
+from gi_edge.report.pages import page_environment
 from gi_edge.report.panels import ClassPanel, class_panels, confusion_panels, sameness_sentence
 from gi_edge.report.plots import confusion_plot, latency_plot, throughput_plot
 from gi_edge.report.rows import LatencyRow, ModelRow, latency_rows_from_bundle, rows_from_bundle, single_latency
@@ -57,14 +57,7 @@ class _BundleView:
 
 def page_from_result(result: BenchResult) -> str:
     """Return a self-contained HTML page: verdict, tables, figures, environment, hashes. Equal results, equal bytes."""
-    environment = Environment(
-        loader=PackageLoader("gi_edge.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment()
     environment.filters["megabytes"] = text_from_megabytes
     return environment.get_template("bench.html.j2").render(
         result=result,
@@ -96,7 +89,7 @@ def _view(number: int, bundle: BundleRun) -> _BundleView:
         latency_svg=latency_plot(bundle.models, name=f"{anchor}-latency") if is_single_timed else None,
         throughput_svg=throughput_plot(bundle.models, name=f"{anchor}-speed") if is_several_sizes else None,
         confusions=tuple(
-            _Figure(panel.title, confusion_plot(panel.scores, name=f"{anchor}-confusion-{index}"))
+            _Figure(panel.title, _confusion(panel.scores, name=f"{anchor}-confusion-{index}"))
             for index, panel in enumerate(confusion_panels(bundle), start=1)
         ),
         sameness=sameness_sentence(bundle),
@@ -109,3 +102,7 @@ def _view(number: int, bundle: BundleRun) -> _BundleView:
         regions=region_notes(bundle),
         support_note=support_note(bundle),
     )
+
+
+def _confusion(scores: Classification, *, name: str) -> str:
+    return confusion_plot(scores.confusion, [score.label for score in scores.classes], name=name)

@@ -12,7 +12,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.results import Latency, ModelRun
-from gi_edge.metrics.classification import Classification
 from gi_edge.report.formats import text_from_count, text_from_quantity
 from gi_edge.report.rows import single_latency
 from gi_edge.report.standing import labels_from_models
@@ -147,12 +146,13 @@ def _throughputs(models: Sequence[ModelRun]) -> dict[str, list[tuple[int, float]
     return lines
 
 
-def confusion_plot(scores: Classification, *, name: str) -> str:
-    """Return the confusion matrix: rows the truth, columns the answer, counts in the cells, 2 to 27 classes and more.
+def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], *, name: str) -> str:
+    """Return the confusion matrix [C, C] as a picture: rows the truth, columns the answer, counts in the cells.
 
-    A cell's strength is its share of the row; an empty cell holds no frame. name is the prefix of ids in the SVG.
+    labels: class names [C], 2 to 27 and more. A cell's strength is its share of the row; an empty cell holds no frame.
+    name is the prefix of ids in the SVG.
     """
-    counts = np.asarray(scores.confusion, dtype=np.int64)
+    counts = np.asarray(confusion, dtype=np.int64)
     size = len(counts)
     side, font = (64, 13) if size <= 6 else (44, 11) if size <= 14 else (26, 8.5)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -169,13 +169,16 @@ def confusion_plot(scores: Classification, *, name: str) -> str:
             axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=font, color=ink)
         axes.hlines(range(size + 1), 0, size, color=LINE, linewidth=1)
         axes.vlines(range(size + 1), 0, size, color=LINE, linewidth=1)
-        _label_classes(axes, scores)
+        _label_classes(axes, labels, counts.sum(axis=1).tolist())
         return svg_from_figure(figure, name=name, label="Confusion matrix, rows truth, columns answer")
 
 
-def _label_classes(axes: Axes, scores: Classification) -> None:
-    answers = [_wrapped(score.label, 30) for score in scores.classes]
-    truths = [_wrapped(f"{score.label}\u00a0({text_from_count(score.support)})", 34) for score in scores.classes]
+def _label_classes(axes: Axes, labels: Sequence[str], support: Sequence[int]) -> None:
+    answers = [wrapped_label(label, 30) for label in labels]
+    truths = [
+        wrapped_label(f"{label}\u00a0({text_from_count(frames)})", 34)
+        for label, frames in zip(labels, support, strict=True)
+    ]
     centres = np.arange(len(answers)) + 0.5
     axes.xaxis.tick_top()
     if len(answers) <= _SLANTED_CLASSES:
@@ -192,5 +195,6 @@ def _label_classes(axes: Axes, scores: Classification) -> None:
         spine.set_visible(False)
 
 
-def _wrapped(label: str, width: int) -> str:
+def wrapped_label(label: str, width: int) -> str:
+    """Return a class name broken at spaces into lines of about width characters; a space for an empty name."""
     return "\n".join(textwrap.wrap(label, width, break_long_words=False, break_on_hyphens=False)) or " "
