@@ -98,8 +98,22 @@ def _write_pictures(folder: Path, result: EvaluationResult, predictions: Predict
 
     try:
         with extra("report"):
-            from gi_edge.report.evaluation_page import write_evaluation_page
+            from gi_edge.report.evaluation_page import page_from_evaluation
+            from gi_edge.report.evaluation_plots import class_plot, reliability_plot, standalone_svg
+            from gi_edge.report.mistakes import mistakes_sheet
+            from gi_edge.report.plots import confusion_plot
     except MissingDependencyError as error:
         progress.say(f"no page and no pictures: {error.message}. Then: {error.fix}")
         return
-    write_evaluation_page(folder, result, predictions)
+    evaluation = result.evaluation
+    pictures = {
+        "confusion": confusion_plot(evaluation.confusion, evaluation.classes, name="confusion"),
+        "reliability": reliability_plot(evaluation, name="reliability"),
+        "classes": class_plot(evaluation, name="classes"),
+    }
+    for name, svg in pictures.items():
+        (folder / f"{name}.svg").write_text(standalone_svg(svg), encoding="utf-8")
+    sheet = mistakes_sheet(predictions, evaluation.classes)
+    if sheet is not None:
+        sheet.save(folder / "mistakes.jpg", quality=90)
+    (folder / "page.html").write_text(page_from_evaluation(result, sheet=sheet), encoding="utf-8")
