@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from gi_edge.errors import ConfigError
 from gi_edge.progress import Task
 from gi_edge.workspace import Workspace
 
@@ -52,8 +53,12 @@ class _Bar:
 
 
 def workspace() -> Workspace:
-    """Return the workspace of the current folder."""
-    return Workspace.find(Path.cwd())
+    """Return the workspace of the current folder. Raises: ConfigError if that was deleted."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError("the current folder no longer exists", fix="cd to a folder that does") from error
+    return Workspace.find(here)
 
 
 def shown_path(path: Path) -> str:

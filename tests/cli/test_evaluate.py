@@ -86,7 +86,7 @@ def test_the_table_names_averages_counts_and_baselines(evaluated, gi_edge):
         ("evaluate --bundle lesions --part val", 2, "test part only"),
         ("evaluate --adapter lesion", 1, "did you mean 'lesions'"),
         ("evaluate --adapter lesions", 1, "exists already"),
-        ("evaluate --adapter lesions --force --data .", 1, "--data DIR"),
+        ("evaluate --adapter lesions --force --data .", 1, "CLASS/IMAGE.jpg"),
     ],
 )
 def test_what_cannot_serve_is_an_error(evaluated, gi_edge, words, code, found):
