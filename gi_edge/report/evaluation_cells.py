@@ -13,7 +13,7 @@ from gi_edge.metrics.counts import scores_from_confusion
 from gi_edge.metrics.evaluation import ClassEvaluation, Evaluation, Overall, Score
 from gi_edge.metrics.uncertainty import Interval
 from gi_edge.report.audit_cells import text_from_baseline
-from gi_edge.report.formats import NOT_MEASURED, text_from_count, text_from_rate, text_from_score
+from gi_edge.report.formats import NOT_MEASURED, text_from_count, text_from_list, text_from_rate, text_from_score
 from gi_edge.report.notes import is_non_commercial
 
 TOO_FEW = "too few to decide"
@@ -37,8 +37,10 @@ SCORE_NAMES = {
 }
 """Every average is named; the keys are those of Overall."""
 
+_Standing = Literal["above", "unclear", "below"]
+_CLASS_KEYS = ("sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")
 _UNBOUNDED = ("brier", "nll")
-_SHORT = {"no spread": "no spread", "no frame": "no frame"}
+_OTHER_REASONS = ("no spread", "no frame")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def comparison_sentences(evaluation: Evaluation) -> str:
             f"{text_from_baseline(rule)} accuracy; the model scores "
             f"{_score_words(evaluation.overall.accuracy, evaluation)}. "
         )
-    return text + _conclusion(_standing(evaluation), is_two=rule is not None)
+    return text + _conclusion(_standings(evaluation))
 
 
 def outcome_from_evaluation(result: EvaluationResult) -> Literal["pass", "fail", "unmeasured"]:
@@ -124,10 +126,10 @@ def outcome_from_evaluation(result: EvaluationResult) -> Literal["pass", "fail",
 
     Without held-out videos or patients nothing passes: a score on such a split does not hold for a new patient.
     """
-    standing = _standing(result.evaluation)
-    if standing == "below":
+    standings = set(_standings(result.evaluation).values())
+    if "below" in standings:
         return "fail"
-    return "pass" if standing == "above" and result.split_kind == "group" else "unmeasured"
+    return "pass" if standings == {"above"} and result.split_kind == "group" else "unmeasured"
 
 
 def score_rows(evaluation: Evaluation) -> tuple[ScoreRow, ...]:
@@ -217,9 +219,6 @@ def licence_notes(result: EvaluationResult) -> tuple[str, ...]:
     )
 
 
-_CLASS_KEYS = ("sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")
-
-
 def _class_row(item: ClassEvaluation) -> ClassRow:
     return ClassRow(
         label=item.label,
@@ -248,7 +247,7 @@ def _score_text(key: str, value: float | None) -> str:
 
 def _interval_text(key: str, interval: Interval) -> str:
     if interval.undecided is not None:
-        return next((short for start, short in _SHORT.items() if interval.undecided.startswith(start)), TOO_FEW)
+        return next((words for words in _OTHER_REASONS if interval.undecided.startswith(words)), TOO_FEW)
     return f"{_score_text(key, interval.low)} to {_score_text(key, interval.high)}"
 
 
@@ -269,21 +268,29 @@ def _listed(rests: list[str]) -> str:
     return f": {'; '.join(rests)}"
 
 
-def _standing(evaluation: Evaluation) -> Literal["above", "unclear", "below"]:
+def _standings(evaluation: Evaluation) -> dict[str, _Standing]:
+    """Return where each score that a rule without pixels has too stands to that rule's."""
     overall, baselines = evaluation.overall, evaluation.baselines
-    compared = [(overall.macro_f1, baselines.majority_macro_f1)]
+    standings = {"macro-F1": _standing(overall.macro_f1, baselines.majority_macro_f1)}
     if baselines.pixel_free_accuracy is not None:
-        compared.append((overall.accuracy, baselines.pixel_free_accuracy))
-    if any(score.value is None or score.value <= baseline for score, baseline in compared):
+        standings["accuracy"] = _standing(overall.accuracy, baselines.pixel_free_accuracy)
+    return standings
+
+
+def _standing(score: Score, baseline: float) -> _Standing:
+    if score.value is None or score.value <= baseline:
         return "below"
-    if all(score.interval.low is not None and score.interval.low > baseline for score, baseline in compared):
-        return "above"
-    return "unclear"
+    return "above" if score.interval.low is not None and score.interval.low > baseline else "unclear"
 
 
-def _conclusion(standing: Literal["above", "unclear", "below"], *, is_two: bool) -> str:
-    if standing == "below":
-        return "The model is no better than a rule that looks at no pixels."
-    if standing == "unclear":
-        return "These frames cannot show that the model is better than a rule that looks at no pixels."
-    return "Both intervals lie above these baselines." if is_two else "The interval lies above this baseline."
+def _conclusion(standings: dict[str, _Standing]) -> str:
+    below, unclear = (
+        text_from_list(tuple(name for name, standing in standings.items() if standing == kind))
+        for kind in ("below", "unclear")
+    )
+    if below:
+        return f"In {below} the model is no better than a rule that looks at no pixels."
+    if unclear:
+        return f"In {unclear} these frames cannot show that it is better than a rule that looks at no pixels."
+    many = len(standings) > 1
+    return "Both intervals lie above these baselines." if many else "The interval lies above this baseline."

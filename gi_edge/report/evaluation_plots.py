@@ -18,7 +18,7 @@ from gi_edge.report.svg import INK, LINE, MUTED, SERIES, drawing, svg_from_figur
 
 _POINTS_PER_INCH = 72
 _PALE = 0.35
-_LABEL_WIDTH = 34
+_LABEL_WIDTH = 42
 _ROW_PX, _LINE_PX = 11, 14
 _PANELS = (("sensitivity", "Sensitivity", SERIES[0]), ("specificity", "Specificity", SERIES[1]))
 _TICKS = ([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
