@@ -71,7 +71,7 @@ def _draw_reliability(axes: Axes, filled: list[ReliabilityBin]) -> None:
         place, share = item.confidence or 0.0, item.accuracy or 0.0
         axes.plot([place, place], [place, share], color=SERIES[0], linewidth=2, alpha=0.5)
         face = SERIES[0] if item.count >= FEW_FRAMES else "none"
-        axes.plot([place], [share], "o", markersize=7, markerfacecolor=face, markeredgecolor=SERIES[0])
+        axes.plot([place], [share], "o", markersize=7, markerfacecolor=face, markeredgecolor=SERIES[0], clip_on=False)
     axes.text(0.03, 0.94, "underconfident", fontsize=10, color=MUTED, va="center")
     axes.text(0.97, 0.06, "overconfident", fontsize=10, color=MUTED, va="center", ha="right")
     axes.set_ylim(0, 1.02)

@@ -31,7 +31,7 @@ def sure(confidences, right):
 
 def markers(svg):
     """Whether each point of the diagram is filled, from left to right."""
-    return ["fill: none" not in style for style in re.findall(r'<use [^>]*style="([^"]*var\(--series-1[^"]*)"', svg)]
+    return ["fill-opacity: 0" not in style for style in re.findall(r'<use [^>]*style="([^"]*--series-1[^"]*)"', svg)]
 
 
 @pytest.fixture(scope="module")
