@@ -46,9 +46,8 @@ def reliability_plot(evaluation: Evaluation, *, name: str) -> str:
         lower.set_xlim(0, 1)
         lower.set_xticks(*_TICKS)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, hspace=0.12)
-        return svg_from_figure(
-            figure, name=name, label=f"Reliability diagram. {' '.join(calibration_words(evaluation))}"
-        )
+        label = f"Reliability diagram. {'. '.join(calibration_words(evaluation))}"
+        return svg_from_figure(figure, name=name, label=label)
 
 
 def calibration_words(evaluation: Evaluation) -> tuple[str, str]:
@@ -60,8 +59,10 @@ def calibration_words(evaluation: Evaluation) -> tuple[str, str]:
     ece = evaluation.overall.ece
     cell = score_cell("ece", ece)
     interval = cell.interval if ece.interval.undecided else f"{level_words(evaluation)} {cell.interval}"
+    sure, right = text_from_score(confidence), text_from_score(accuracy)
     side = "Overconfident" if confidence > accuracy else "Underconfident"
-    means = f"mean confidence {text_from_score(confidence)}, accuracy {text_from_score(accuracy)}"
+    side = "Neither over- nor underconfident" if sure == right else side
+    means = f"mean confidence {sure}, accuracy {right}"
     return f"ECE {cell.value} ({interval})", f"{side} on average: {means}"
 
 

@@ -43,6 +43,7 @@ def usual():
     ("confidence", "right", "words"),
     [
         (0.9, 0.5, "Overconfident on average: mean confidence 0.900, accuracy 0.500"),
+        (1.0, 1.0, "Neither over- nor underconfident on average: mean confidence 1.000, accuracy 1.000"),
         (0.6, 1.0, "Underconfident on average: mean confidence 0.600, accuracy 1.000"),
     ],
 )

@@ -16,16 +16,14 @@ from gi_edge.metrics.evaluation import Overall, Score
 from gi_edge.metrics.uncertainty import Interval
 from gi_edge.report.evaluation_cells import (
     SCORE_NAMES,
-    comparison_sentences,
     frames_words,
     interval_note,
-    outcome_from_evaluation,
     score_cell,
     score_rows,
-    sentence_from_evaluation,
     undecided_notes,
 )
 from gi_edge.report.evaluation_text import table_from_evaluation
+from gi_edge.report.evaluation_verdict import comparison_sentences, outcome_from_evaluation, sentence_from_evaluation
 
 
 def shown(of, width=100):
