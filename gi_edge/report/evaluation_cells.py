@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.evaluation import EvaluationResult
 from gi_edge.metrics.counts import scores_from_confusion
 from gi_edge.metrics.evaluation import ClassEvaluation, Evaluation, Overall, Score
 from gi_edge.metrics.uncertainty import Interval
 from gi_edge.report.audit_cells import text_from_baseline
 from gi_edge.report.formats import NOT_MEASURED, text_from_count, text_from_rate, text_from_score
-from gi_edge.report.notes import is_non_commercial
 
 TOO_FEW = "too few to decide"
 """Stands in the place of an interval that the data cannot carry; a note says why."""
@@ -37,8 +34,9 @@ SCORE_NAMES = {
 }
 """Every average is named; the keys are those of Overall."""
 
+_CLASS_KEYS = ("sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")
 _UNBOUNDED = ("brier", "nll")
-_SHORT = {"no spread": "no spread", "no frame": "no frame"}
+_OTHER_REASONS = ("no spread", "no frame")
 
 
 @dataclass(frozen=True)
@@ -96,38 +94,6 @@ def level_words(evaluation: Evaluation) -> str:
 def groups_heading(evaluation: Evaluation) -> str:
     """Return what a column of groups is called: "Videos", "Clusters"."""
     return f"{(evaluation.group_noun or 'group').split()[-1].capitalize()}s"
-
-
-def sentence_from_evaluation(evaluation: Evaluation) -> str:
-    """Return macro-F1 with interval, n and groups, and what always answering one class scores."""
-    baselines = evaluation.baselines
-    return (
-        f"Macro-F1 {_score_words(evaluation.overall.macro_f1, evaluation)} on {frames_words(evaluation)}; always "
-        f"answering “{baselines.majority_label}” scores {text_from_baseline(baselines.majority_macro_f1)}."
-    )
-
-
-def comparison_sentences(evaluation: Evaluation) -> str:
-    """Say what the pixel-free rule scores, where there is one, and whether the model stands above the baselines."""
-    rule, text = evaluation.baselines.pixel_free_accuracy, ""
-    if rule is not None:
-        text = (
-            "Copying the label of the nearest-numbered training frame, without a look at the pixels, scores "
-            f"{text_from_baseline(rule)} accuracy; the model scores "
-            f"{_score_words(evaluation.overall.accuracy, evaluation)}. "
-        )
-    return text + _conclusion(_standing(evaluation), is_two=rule is not None)
-
-
-def outcome_from_evaluation(result: EvaluationResult) -> Literal["pass", "fail", "unmeasured"]:
-    """Return fail for a model no better than a rule without pixels, pass if its intervals lie above both rules.
-
-    Without held-out videos or patients nothing passes: a score on such a split does not hold for a new patient.
-    """
-    standing = _standing(result.evaluation)
-    if standing == "below":
-        return "fail"
-    return "pass" if standing == "above" and result.split_kind == "group" else "unmeasured"
 
 
 def score_rows(evaluation: Evaluation) -> tuple[ScoreRow, ...]:
@@ -204,22 +170,6 @@ def interval_note(evaluation: Evaluation) -> str:
     return f"{start}each {evaluation.group_noun or 'group'} with all its frames, {often} ({rankings})."
 
 
-def licence_notes(result: EvaluationResult) -> tuple[str, ...]:
-    """Return one sentence per licence that forbids commercial use."""
-    parts = (
-        ("backbone", result.backbone_licence, "the model contains its weights"),
-        ("dataset", result.dataset_licence, "the model was trained on it"),
-    )
-    return tuple(
-        f"Commercial use is not permitted by the licence of the {part} ({licence}); {link}."
-        for part, licence, link in parts
-        if is_non_commercial(licence)
-    )
-
-
-_CLASS_KEYS = ("sensitivity", "specificity", "precision", "f1", "auroc", "average_precision")
-
-
 def _class_row(item: ClassEvaluation) -> ClassRow:
     return ClassRow(
         label=item.label,
@@ -248,15 +198,8 @@ def _score_text(key: str, value: float | None) -> str:
 
 def _interval_text(key: str, interval: Interval) -> str:
     if interval.undecided is not None:
-        return next((short for start, short in _SHORT.items() if interval.undecided.startswith(start)), TOO_FEW)
+        return next((words for words in _OTHER_REASONS if interval.undecided.startswith(words)), TOO_FEW)
     return f"{_score_text(key, interval.low)} to {_score_text(key, interval.high)}"
-
-
-def _score_words(score: Score, evaluation: Evaluation) -> str:
-    cell = score_cell("", score)
-    if score.interval.undecided is not None:
-        return f"{cell.value} ({level_words(evaluation)}: {cell.interval})"
-    return f"{cell.value} ({level_words(evaluation)} {cell.interval})"
 
 
 def _listed(rests: list[str]) -> str:
@@ -267,23 +210,3 @@ def _listed(rests: list[str]) -> str:
     if all(head for head, _, _ in split) and len({need for _, _, need in split}) == 1:
         return f": {', '.join(head for head, _, _ in split)}; at least {split[0][2]}"
     return f": {'; '.join(rests)}"
-
-
-def _standing(evaluation: Evaluation) -> Literal["above", "unclear", "below"]:
-    overall, baselines = evaluation.overall, evaluation.baselines
-    compared = [(overall.macro_f1, baselines.majority_macro_f1)]
-    if baselines.pixel_free_accuracy is not None:
-        compared.append((overall.accuracy, baselines.pixel_free_accuracy))
-    if any(score.value is None or score.value <= baseline for score, baseline in compared):
-        return "below"
-    if all(score.interval.low is not None and score.interval.low > baseline for score, baseline in compared):
-        return "above"
-    return "unclear"
-
-
-def _conclusion(standing: Literal["above", "unclear", "below"], *, is_two: bool) -> str:
-    if standing == "below":
-        return "The model is no better than a rule that looks at no pixels."
-    if standing == "unclear":
-        return "These frames cannot show that the model is better than a rule that looks at no pixels."
-    return "Both intervals lie above these baselines." if is_two else "The interval lies above this baseline."

@@ -9,18 +9,20 @@ from gi_edge.artifacts.evaluation import EvaluationResult
 from gi_edge.report.evaluation_cells import (
     class_notes,
     class_rows,
-    comparison_sentences,
     counted,
     frames_words,
     groups_heading,
     level_words,
-    licence_notes,
-    outcome_from_evaluation,
     score_notes,
     score_rows,
-    sentence_from_evaluation,
 )
 from gi_edge.report.evaluation_plots import class_plot, reliability_plot
+from gi_edge.report.evaluation_verdict import (
+    comparison_sentences,
+    licence_notes,
+    outcome_from_evaluation,
+    sentence_from_evaluation,
+)
 from gi_edge.report.notes import FEW_FRAMES
 from gi_edge.report.pages import page_environment
 from gi_edge.report.plots import confusion_plot

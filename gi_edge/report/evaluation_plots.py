@@ -18,7 +18,7 @@ from gi_edge.report.svg import INK, LINE, MUTED, SERIES, drawing, svg_from_figur
 
 _POINTS_PER_INCH = 72
 _PALE = 0.35
-_LABEL_WIDTH = 34
+_LABEL_WIDTH = 42
 _ROW_PX, _LINE_PX = 11, 14
 _PANELS = (("sensitivity", "Sensitivity", SERIES[0]), ("specificity", "Specificity", SERIES[1]))
 _TICKS = ([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
@@ -46,9 +46,8 @@ def reliability_plot(evaluation: Evaluation, *, name: str) -> str:
         lower.set_xlim(0, 1)
         lower.set_xticks(*_TICKS)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, hspace=0.12)
-        return svg_from_figure(
-            figure, name=name, label=f"Reliability diagram. {' '.join(calibration_words(evaluation))}"
-        )
+        label = f"Reliability diagram. {'. '.join(calibration_words(evaluation))}"
+        return svg_from_figure(figure, name=name, label=label)
 
 
 def calibration_words(evaluation: Evaluation) -> tuple[str, str]:
@@ -60,8 +59,10 @@ def calibration_words(evaluation: Evaluation) -> tuple[str, str]:
     ece = evaluation.overall.ece
     cell = score_cell("ece", ece)
     interval = cell.interval if ece.interval.undecided else f"{level_words(evaluation)} {cell.interval}"
+    sure, right = text_from_score(confidence), text_from_score(accuracy)
     side = "Overconfident" if confidence > accuracy else "Underconfident"
-    means = f"mean confidence {text_from_score(confidence)}, accuracy {text_from_score(accuracy)}"
+    side = "Neither over- nor underconfident" if sure == right else side
+    means = f"mean confidence {sure}, accuracy {right}"
     return f"ECE {cell.value} ({interval})", f"{side} on average: {means}"
 
 
@@ -71,7 +72,7 @@ def _draw_reliability(axes: Axes, filled: list[ReliabilityBin]) -> None:
         place, share = item.confidence or 0.0, item.accuracy or 0.0
         axes.plot([place, place], [place, share], color=SERIES[0], linewidth=2, alpha=0.5)
         face = SERIES[0] if item.count >= FEW_FRAMES else "none"
-        axes.plot([place], [share], "o", markersize=7, markerfacecolor=face, markeredgecolor=SERIES[0])
+        axes.plot([place], [share], "o", markersize=7, markerfacecolor=face, markeredgecolor=SERIES[0], clip_on=False)
     axes.text(0.03, 0.94, "underconfident", fontsize=10, color=MUTED, va="center")
     axes.text(0.97, 0.06, "overconfident", fontsize=10, color=MUTED, va="center", ha="right")
     axes.set_ylim(0, 1.02)

@@ -16,14 +16,16 @@ from gi_edge.report.evaluation_cells import (
     ScoreCell,
     class_notes,
     class_rows,
-    comparison_sentences,
     frames_words,
     groups_heading,
     level_words,
-    licence_notes,
-    outcome_from_evaluation,
     score_notes,
     score_rows,
+)
+from gi_edge.report.evaluation_verdict import (
+    comparison_sentences,
+    licence_notes,
+    outcome_from_evaluation,
     sentence_from_evaluation,
 )
 
