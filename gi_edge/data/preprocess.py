@@ -68,6 +68,8 @@ def read_image(path: Path) -> Image.Image:
         raise UnreadableImageError("more pixels than a frame can have (decompression bomb?)") from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image that Pillow knows") from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError("there is no such file") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from error
 

@@ -59,8 +59,8 @@ _SEEN_SHARE = 0.002
 class SyntheticSpec:
     """What to generate. Frames: 4 findings × videos_per_finding × 2 stretches × frames_per_stretch."""
 
-    videos_per_finding: int = 14
-    frames_per_stretch: int = 6
+    videos_per_finding: int = 24
+    frames_per_stretch: int = 4
     size_px: int = 160
     seed: int = 0
 

@@ -37,7 +37,7 @@ def test_unreadable_files_say_why(tmp_path, content, match):
 
 
 def test_an_absent_file_says_so(tmp_path):
-    with pytest.raises(UnreadableImageError, match="No such file"):
+    with pytest.raises(UnreadableImageError, match="no such file"):
         read_image(tmp_path / "x.jpg")
 
 

@@ -125,3 +125,12 @@ def test_what_is_no_probability_is_refused(change, message):
     table = random_table(0)
     with pytest.raises(DataError, match=message):
         evaluation_from_predictions(table.truth, change(table.probabilities), table.classes, CONTEXT)
+
+
+def test_a_part_with_one_class_is_scored_and_says_what_is_not_defined():
+    probabilities = np.tile([0.7, 0.3], (40, 1))
+    probabilities[:5] = [0.2, 0.8]
+    found = evaluation_from_predictions(np.zeros(40, dtype=np.int64), probabilities, ("a", "b"), CONTEXT).overall
+    assert found.accuracy.value == 35 / 40
+    assert found.macro_auroc.value is None
+    assert found.macro_auroc.interval.undecided == "no frame of any class but a"
