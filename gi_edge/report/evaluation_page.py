@@ -19,11 +19,10 @@ from gi_edge.report.evaluation_cells import (
 from gi_edge.report.evaluation_plots import class_plot, reliability_plot
 from gi_edge.report.evaluation_verdict import (
     comparison_sentences,
-    licence_notes,
     outcome_from_evaluation,
     sentence_from_evaluation,
 )
-from gi_edge.report.notes import FEW_FRAMES
+from gi_edge.report.notes import FEW_FRAMES, licence_notes
 from gi_edge.report.pages import page_environment
 from gi_edge.report.plots import confusion_plot
 from gi_edge.report.sheets import data_uri_from_image
@@ -49,7 +48,7 @@ def page_from_evaluation(result: EvaluationResult, *, sheet: Image.Image | None 
             frames=frames_words(evaluation),
             level=level_words(evaluation),
             groups_heading=groups_heading(evaluation),
-            licence_notes=licence_notes(result),
+            licence_notes=licence_notes(result, "model"),
             scores=score_rows(evaluation),
             score_notes=score_notes(evaluation),
             classes=class_rows(evaluation),

@@ -24,10 +24,10 @@ from gi_edge.report.evaluation_cells import (
 )
 from gi_edge.report.evaluation_verdict import (
     comparison_sentences,
-    licence_notes,
     outcome_from_evaluation,
     sentence_from_evaluation,
 )
+from gi_edge.report.notes import licence_notes
 
 _STYLES = {"pass": "green", "fail": "bold red", "unmeasured": "yellow"}
 
@@ -40,7 +40,7 @@ def table_from_evaluation(result: EvaluationResult) -> Group:
         Text(heading, style="bold"),
         Text(sentence_from_evaluation(evaluation), style=_STYLES[outcome_from_evaluation(result)]),
         Text(comparison_sentences(evaluation)),
-        *_notes((result.split_caution, *licence_notes(result))),
+        *_notes((result.split_caution, *licence_notes(result, "model"))),
         _score_table(evaluation),
         *_notes(score_notes(evaluation)),
         _class_table(evaluation),

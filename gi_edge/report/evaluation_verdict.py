@@ -9,7 +9,6 @@ from gi_edge.metrics.evaluation import Evaluation, Score
 from gi_edge.report.audit_cells import text_from_baseline
 from gi_edge.report.evaluation_cells import frames_words, level_words, score_cell
 from gi_edge.report.formats import text_from_list
-from gi_edge.report.notes import is_non_commercial
 
 _Standing = Literal["above", "unclear", "below"]
 
@@ -44,19 +43,6 @@ def outcome_from_evaluation(result: EvaluationResult) -> Literal["pass", "fail",
     if "below" in standings:
         return "fail"
     return "pass" if standings == {"above"} and result.split_kind == "group" else "unmeasured"
-
-
-def licence_notes(result: EvaluationResult) -> tuple[str, ...]:
-    """Return one sentence per licence that forbids commercial use."""
-    parts = (
-        ("backbone", result.backbone_licence, "the model contains its weights"),
-        ("dataset", result.dataset_licence, "the model was trained on it"),
-    )
-    return tuple(
-        f"Commercial use is not permitted by the licence of the {part} ({licence}); {link}."
-        for part, licence, link in parts
-        if is_non_commercial(licence)
-    )
 
 
 def _standings(evaluation: Evaluation) -> dict[str, _Standing]:

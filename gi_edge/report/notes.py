@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from typing import Protocol
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, Latency, ModelRun
 from gi_edge.metrics.latency import MINIMUM_COUNT
@@ -27,11 +28,23 @@ def is_non_commercial(licence: str) -> bool:
     return _NON_COMMERCIAL.search(licence) is not None
 
 
-def licence_notes(bundle: BundleRun) -> tuple[str, ...]:
-    """Return one sentence per licence that forbids commercial use."""
+class Licensed(Protocol):
+    """A result that says under which licences its model came about."""
+
+    @property
+    def backbone_licence(self) -> str:
+        """Of the base weights."""
+
+    @property
+    def dataset_licence(self) -> str:
+        """Of the frames it was trained on."""
+
+
+def licence_notes(result: Licensed, noun: str = "engine") -> tuple[str, ...]:
+    """Return one sentence per licence that forbids commercial use; noun is what the result is of."""
     parts = (
-        ("backbone", bundle.backbone_licence, "the engine contains its weights"),
-        ("dataset", bundle.dataset_licence, "the engine was trained on it"),
+        ("backbone", result.backbone_licence, f"the {noun} contains its weights"),
+        ("dataset", result.dataset_licence, f"the {noun} was trained on it"),
     )
     return tuple(
         f"Commercial use is not permitted by the licence of the {part} ({licence}); {link}."

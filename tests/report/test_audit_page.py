@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
+from pages import Page
 from PIL import Image
 
 from gi_edge.data.audit import audit_rows
@@ -14,44 +14,6 @@ from gi_edge.data.overlap import NearPair
 from gi_edge.report.audit_cells import outcome_from_audit, text_from_baseline
 from gi_edge.report.audit_page import page_from_audit
 from gi_edge.report.audit_text import COLUMNS, lines_from_audit
-
-VOID = {"meta", "br", "img"}
-
-
-class Page(HTMLParser):
-    """Collects the text, the cells by row and the tags that are not closed in turn."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.open, self.faults, self.words, self.rows, self.images = [], [], [], [], []
-        self.feed(source)
-        self.close()
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in {"td", "th"}:
-            self.rows[-1].append("")
-        if tag == "img":
-            self.images.append(dict(attrs))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.handle_endtag(tag)
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in {"style", "title"}:
-            self.words.append(data.strip())
-            if {"td", "th"} & set(self.open):
-                self.rows[-1][-1] += data.strip()
 
 
 def row(part, label, video, number, name=None):

@@ -3,54 +3,13 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from evaluations import CAUTION, LONG, evaluation, result
+from pages import Page
 from PIL import Image
 
 from gi_edge.report.evaluation_page import page_from_evaluation
-
-VOID = {"meta", "br", "img"}
-
-
-class Page(HTMLParser):
-    """Collects the text, the cells by row and the tags that are not closed in turn."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.open, self.faults, self.words, self.rows, self.images = [], [], [], [], []
-        self.feed(source)
-        self.close()
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in {"td", "th"}:
-            self.rows[-1].append("")
-        if tag == "small":
-            self.rows[-1][-1] += " | "
-        if tag == "img":
-            self.images.append(dict(attrs))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.handle_endtag(tag)
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in {"style", "title"}:
-            self.words.append(data.strip())
-            if {"td", "th"} & set(self.open):
-                self.rows[-1][-1] += data.strip()
-
 
 RESULTS = {
     "usual": result(evaluation(pixel_free=0.875)),

@@ -1,48 +1,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
+from pages import Page
 
 from gi_edge.report.html import page_from_result
-
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """Collects text in order, ids and the tags that are not closed in turn."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.ids, self.open, self.faults, self.words, self.cells, self.links = [], [], [], [], [], []
-        self.feed(source)
-        self.close()
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids += [given["id"]] if "id" in given else []
-        self.links += [given["href"]] if tag == "a" else []
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag in {"td", "th"}:
-            self.cells.append("")
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.handle_endtag(tag)
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in {"style", "title"}:
-            self.words.append(data.strip())
-            if {"td", "th"} & set(self.open):
-                self.cells[-1] += data.strip()
 
 
 @pytest.fixture(scope="module")
