@@ -11,8 +11,11 @@ import pytest
 
 from gi_edge.artifacts.adapter import AdapterManifest, read_adapter
 from gi_edge.artifacts.bundle import BundleManifest, read_bundle, read_reference
+from gi_edge.artifacts.evaluation import EvaluationResult
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, read_result
+from gi_edge.data.audit import SplitAudit
+from gi_edge.data.check import DataCheck
 from gi_edge.errors import ArtifactError, ConfigError, GiEdgeError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -105,7 +108,9 @@ def test_a_result_with_wrong_fields_names_them(tmp_path):
         read_result(tmp_path / "r.json")
 
 
-@pytest.mark.parametrize("model", [AdapterManifest, BundleManifest, BenchResult])
+@pytest.mark.parametrize(
+    "model", [AdapterManifest, BundleManifest, BenchResult, EvaluationResult, SplitAudit, DataCheck]
+)
 def test_the_schema_changes_only_on_purpose(model):
     """Made by python tests/golden/write_schemas.py; a change of meaning raises schema_version as well."""
     expected = json.loads((GOLDEN / f"{model.__name__}.schema.json").read_text())

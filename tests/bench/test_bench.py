@@ -107,7 +107,7 @@ def test_a_dataset_with_other_classes_is_refused(workspace, tmp_path, subject):
     bundle, reference, _ = subject
     data = Path(shutil.copytree(workspace / "data" / "lesions", tmp_path / "lesions"))
     (data / "red lesion").rename(data / "purple lesion")
-    with pytest.raises(DataError, match="has the classes .*purple lesion.*; lesions knows .*red lesion"):
+    with pytest.raises(DataError, match="has the classes .*purple lesion.*; 'red lesion' is not one of them"):
         reference_frames(bundle, reference, data, Silent())
 
 
