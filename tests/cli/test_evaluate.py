@@ -68,7 +68,7 @@ def test_pictures_and_page_are_there(evaluated):
     for name in names:
         if name.endswith(".svg"):
             assert ElementTree.parse(folder / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    assert "http" not in (folder / "page.html").read_text().replace("http://www.w3.org", "")
+    assert "://" not in (folder / "page.html").read_text().replace("http://www.w3.org", "")
     if (folder / "mistakes.jpg").exists():
         with Image.open(folder / "mistakes.jpg") as sheet:
             assert sheet.width > 200
