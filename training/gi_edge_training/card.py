@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gi_edge.artifacts.adapter import AdapterManifest
-from gi_edge.metrics.classification import Classification
+from gi_edge.metrics.evaluation import Evaluation, Score
 
 
 def card_from_manifest(manifest: AdapterManifest) -> str:
     """Return the README.md of an adapter: what it is, what it scored, what it does not show."""
-    scores = manifest.test
+    evaluation = manifest.evaluation
     settings = manifest.config
     return f"""---
 library_name: peft
@@ -34,13 +34,17 @@ Research use. Not a medical device; no clinical claim is made.
 
 {manifest.split.caution}
 
-## Scores on the test part (n = {scores.n})
+## Scores on the test part
 
-{_score_rows(scores)}
+n = {evaluation.n} frames{_groups_words(evaluation)}. Intervals: {evaluation.bootstrap.level:.0%},
+{evaluation.overall.accuracy.interval.method}.
 
-The majority baseline always answers "{scores.majority_label}", the most frequent class of the training part.
+{_score_rows(evaluation)}
 
-{_class_rows(scores)}
+Majority baseline: always answers "{evaluation.baselines.majority_label}", the most frequent class of the training part.
+{_pixel_free_words(evaluation)}
+
+{_class_rows(evaluation)}
 
 ## Use
 
@@ -54,24 +58,55 @@ or `gi-edge export --adapter {manifest.name}`.
 """
 
 
-def _score_rows(scores: Classification) -> str:
-    rows = [
-        "| score | model | majority baseline |",
-        "|---|---|---|",
-        f"| macro-F1 | {scores.macro.f1:.3f} | {scores.majority_macro_f1:.3f} |",
-        f"| accuracy | {scores.accuracy:.3f} | {scores.majority_accuracy:.3f} |",
-        f"| macro precision / recall | {scores.macro.precision:.3f} / {scores.macro.recall:.3f} | |",
-        f"| weighted precision / recall / F1 | {scores.weighted.precision:.3f} / {scores.weighted.recall:.3f} / "
-        f"{scores.weighted.f1:.3f} | |",
-        f"| MCC | {scores.mcc:.3f} | 0 |",
-    ]
+def _groups_words(evaluation: Evaluation) -> str:
+    if evaluation.groups is None:
+        return ", no video or patient known"
+    return f" of {evaluation.groups} {evaluation.group_noun}{'' if evaluation.groups == 1 else 's'}"
+
+
+def _pixel_free_words(evaluation: Evaluation) -> str:
+    accuracy = evaluation.baselines.pixel_free_accuracy
+    if accuracy is None:
+        return "Pixel-free baseline: none, since the names do not carry video and frame number."
+    rule = "copies the label of the nearest-numbered training frame of the same video"
+    return f"Pixel-free baseline: {rule}; accuracy {accuracy:.3f}."
+
+
+def _score_rows(evaluation: Evaluation) -> str:
+    overall, baselines = evaluation.overall, evaluation.baselines
+    majority = {"accuracy": baselines.majority_accuracy, "macro_f1": baselines.majority_macro_f1, "mcc": 0.0}
+    names = ("macro_f1", "accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
+    rows = ["| score | model | 95 % interval | majority baseline |", "|---|---|---|---|"]
+    for name in (*names, "weighted_precision", "weighted_recall", "weighted_f1", "mcc"):
+        score: Score = getattr(overall, name)
+        baseline = f"{majority[name]:.3f}" if name in majority else ""
+        rows.append(f"| {_words(name)} | {_value(score)} | {_interval(score)} | {baseline} |")
     return "\n".join(rows)
 
 
-def _class_rows(scores: Classification) -> str:
-    rows = ["| class | frames | precision | recall | F1 |", "|---|---|---|---|---|"]
+def _words(name: str) -> str:
+    return name.replace("_f1", "-F1").replace("_", " ").replace("mcc", "MCC")
+
+
+def _value(score: Score) -> str:
+    return "–" if score.value is None else f"{score.value:.3f}"
+
+
+def _interval(score: Score) -> str:
+    interval = score.interval
+    if interval.low is None or interval.high is None:
+        return interval.undecided or "–"
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _class_rows(evaluation: Evaluation) -> str:
+    rows = [
+        "| class | frames | groups | sensitivity | 95 % interval | specificity | F1 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rows += [
-        f"| {item.label} | {item.support} | {item.precision:.3f} | {item.recall:.3f} | {item.f1:.3f} |"
-        for item in scores.classes
+        f"| {item.label} | {item.support} | {'–' if item.groups is None else item.groups} | "
+        f"{_value(item.sensitivity)} | {_interval(item.sensitivity)} | {_value(item.specificity)} | {_value(item.f1)} |"
+        for item in evaluation.per_class
     ]
     return "\n".join(rows)
