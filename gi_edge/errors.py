@@ -53,6 +53,10 @@ class GateError(GiEdgeError):
     exit_code = 3
 
 
+class ResumableInterrupt(KeyboardInterrupt):
+    """Ctrl-C during work whose finished steps are kept: the same command with --resume goes on."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'? `` for the nearest known name, then the list of all known names."""
     names = sorted(known)

@@ -8,9 +8,20 @@ from typing import Literal
 
 from gi_edge.artifacts.manifest import Manifest, read_manifest
 from gi_edge.artifacts.split_file import read_split_of
+from gi_edge.config import Value
 from gi_edge.data.split import Split
 from gi_edge.metrics.classification import Classification
 from gi_edge.metrics.evaluation import Evaluation
+
+
+class EpochRecord(Value):
+    """One epoch of a training."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the batches, in training."""
+    val_macro_f1: float
 
 
 class AdapterManifest(Manifest):
@@ -21,6 +32,9 @@ class AdapterManifest(Manifest):
     """LoRA and head weights that were trained."""
     total_weights: int
     """All weights of the model with LoRA and head."""
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    """The epoch whose weights these are: the first of highest validation macro-F1."""
     val: Classification
     test: Classification
     evaluation: Evaluation

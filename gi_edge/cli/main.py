@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 
 import click
 
-from gi_edge.errors import GiEdgeError
+from gi_edge.errors import GiEdgeError, ResumableInterrupt
 
 _VERBS = {
     "init": "Write gi-edge.toml: which datasets there are, and where.",
@@ -71,7 +72,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        again = " ".join(["gi-edge", *sys.argv[1:]])
+    except (KeyboardInterrupt, click.Abort) as stop:
+        # click turns Ctrl-C into an Abort whose cause it is
+        kept = isinstance(stop.__cause__, ResumableInterrupt) and "--resume" not in sys.argv
+        resume = ["--resume"] if kept else []
+        again = shlex.join(["gi-edge", *sys.argv[1:], *resume])
         click.echo(f"\nerror: interrupted; nothing was half-written. To mend: {again}", err=True)
         sys.exit(1)

@@ -24,6 +24,20 @@ _SETTINGS = (
     click.option("--learning-rate", type=float, help="Peak of the warm-up and cosine schedule."),
     click.option("--weight-decay", type=float, help="AdamW weight decay."),
     click.option("--warmup-fraction", type=float, help="Share of the steps that warm up."),
+    click.option(
+        "--balance",
+        type=click.Choice(["none", "sampler", "weights", "logit-adjustment"]),
+        help="For rare classes: draw classes equally often, weight their loss, or adjust their logits.",
+    ),
+    click.option("--label-smoothing", type=float, help="Share of the target spread over the other classes."),
+    click.option("--patience", type=int, help="Stop after so many epochs without a better validation macro-F1."),
+    click.option(
+        "--mixed-precision",
+        type=click.Choice(["auto", "no", "bf16", "fp16"]),
+        help="Of the forward pass in training; auto: bf16 where the processor computes in it.",
+    ),
+    click.option("--accumulate", type=int, help="Batches per step of the optimiser."),
+    click.option("--clip-norm", type=float, help="Largest norm of the gradient."),
     click.option("--rank", type=int, help="Rank of the LoRA matrices."),
     click.option("--alpha", type=float, help="LoRA is scaled by alpha / rank."),
     click.option("--dropout", type=float, help="Dropout on the input of the LoRA matrices."),
@@ -51,6 +65,7 @@ def _settings_options(function: F) -> F:
 @_settings_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @force_option
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run of the same adapter and settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the adapters' manifests as JSON lines.")
 def command(**given: Any) -> None:  # noqa: ANN401
     """Fit LoRA adapters on a frozen ConvNeXt-V2; one per dataset, into adapters/NAME.
@@ -109,5 +124,6 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
         weights=weights,
         output=place.root / "adapters" / adapter_name,
         force=given["force"],
+        resume=given["resume"],
         device=given["device"],
     )

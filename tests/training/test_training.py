@@ -8,11 +8,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from gi_edge.errors import ModelError
+from gi_edge.errors import ArtifactError, ModelError
 from gi_edge.progress import Silent
 from gi_edge_training.augment import augmentation
+from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings, read_recipe, recipe_names
-from gi_edge_training.loop import fit, learning_rate_factor
+from gi_edge_training.engine import accelerator_from_settings, cpu_computes_bf16, resolved_settings
+from gi_edge_training.loop import Fitting, best_epoch, fit, learning_rate_factor
+from gi_edge_training.loss import loss_from_settings
 
 
 class Heard(Silent):
@@ -41,25 +44,156 @@ def separable(n=64):
     return DataLoader(list(zip(pixels, labels.tolist(), strict=True)), batch_size=16)
 
 
-def test_fit_learns_moves_only_what_trains_and_tells_each_epoch():
+def fitted(model, settings, folder, *, scores=(0.5,), state=None, heard=None):
+    """Fit a model; the scores are those of its epochs, the last one repeated."""
+    given = iter(scores)
+    last = [0.0]
+
+    def score():
+        last[0] = next(given, last[0])
+        return last[0]
+
+    settings = settings.model_copy(update={"mixed_precision": "no"})
+    fitting = Fitting(model, lambda epoch: separable(), loss_from_settings(settings, torch.tensor([32, 32])), score)
+    checkpoint = CheckpointFile(folder / "run.safetensors", "run")
+    accelerator = accelerator_from_settings(settings, torch.device("cpu"))
+    return fit(fitting, settings, accelerator, checkpoint, state or RunState(), heard or Silent())
+
+
+def test_fit_learns_moves_only_what_trains_and_tells_each_epoch(tmp_path):
     model, heard = Linear(), Heard()
     frozen = model.frozen.weight.clone()
-    settings = TrainSettings(epochs=3, learning_rate=0.5)
-    fit(model, separable(), settings, progress=heard, score=lambda: "score 0.5")
-    losses = [float(line.split("training loss ")[1].split(",")[0]) for line in heard.lines]
-    assert len(losses) == 3
-    assert losses[2] < 0.7 * losses[0]
+    history = fitted(model, TrainSettings(epochs=3, learning_rate=0.5), tmp_path, scores=(0.1, 0.2, 0.3), heard=heard)
+    assert [record.epoch for record in history] == [1, 2, 3]
+    assert [record.val_macro_f1 for record in history] == [0.1, 0.2, 0.3]
+    assert history[2].loss < 0.7 * history[0].loss
     assert torch.equal(model.frozen.weight, frozen)
-    assert all(line.endswith("score 0.5") for line in heard.lines)
+    assert heard.lines[0].endswith("validation macro-F1 0.100")
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate_to_try():
+def test_the_weights_of_the_first_best_epoch_are_kept(tmp_path):
+    settings = TrainSettings(epochs=4, learning_rate=0.5, warmup_fraction=0.0)
+    model = Linear()
+    history = fitted(model, settings, tmp_path, scores=(0.2, 0.6, 0.6, 0.1))
+    assert best_epoch(history) == 2
+    tensors = CheckpointFile(tmp_path / "run.safetensors", "run").read().tensors
+    assert torch.equal(model.head.weight, tensors["best/head.weight"])
+    assert not torch.equal(model.head.weight, tensors["weights/head.weight"])
+
+
+def test_training_ends_when_patience_does(tmp_path):
+    settings = TrainSettings(epochs=9, patience=2)
+    history = fitted(Linear(), settings, tmp_path, scores=(0.3, 0.5, 0.5, 0.4, 0.9))
+    assert len(history) == 4
+    assert best_epoch(history) == 2
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    settings = TrainSettings(epochs=4, learning_rate=0.3)
+    scores = (0.1, 0.4, 0.2, 0.3)
+    whole, half = Linear(), Linear()
+    (tmp_path / "whole").mkdir()
+    history = fitted(whole, settings, tmp_path / "whole", scores=scores)
+
+    class Killed(Exception):
+        pass
+
+    class KilledAfterTwo(Heard):
+        def say(self, text):
+            super().say(text)
+            if len(self.lines) == 2:
+                raise Killed
+
+    with pytest.raises(Killed):
+        fitted(half, settings, tmp_path, scores=scores, heard=KilledAfterTwo())
+    state = CheckpointFile(tmp_path / "run.safetensors", "run").read()
+    assert [record.epoch for record in state.history] == [1, 2]
+    resumed = Linear()
+    assert fitted(resumed, settings, tmp_path, scores=scores[2:], state=state) == history
+    assert torch.equal(resumed.head.weight, whole.head.weight)
+    assert torch.equal(resumed.head.bias, whole.head.bias)
+
+
+def test_the_state_of_another_run_is_refused(tmp_path):
+    fitted(Linear(), TrainSettings(epochs=1), tmp_path)
+    with pytest.raises(ArtifactError, match="had other settings"):
+        CheckpointFile(tmp_path / "run.safetensors", "another").read()
+
+
+def test_accumulated_batches_take_one_step(tmp_path):
+    """Two batches of 16 per step of a linear model are one batch of 32, up to rounding."""
+    torch.manual_seed(0)
+    one, two = Linear(), Linear()
+    settings = TrainSettings(epochs=1, learning_rate=0.1, warmup_fraction=0.0)
+    wide = DataLoader(separable().dataset, batch_size=32)
+    loss = loss_from_settings(settings, torch.tensor([32, 32]))
+    for model, batches, accumulate in ((one, wide, 1), (two, separable(), 2)):
+        own = settings.model_copy(update={"accumulate": accumulate, "mixed_precision": "no"})
+        fit(
+            Fitting(model, lambda epoch, batches=batches: batches, loss, lambda: 0.5),
+            own,
+            accelerator_from_settings(own, torch.device("cpu")),
+            CheckpointFile(tmp_path / f"{accumulate}.safetensors", "run"),
+            RunState(),
+            Silent(),
+        )
+    assert torch.allclose(one.head.weight, two.head.weight, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate_to_try(tmp_path):
     model = Linear()
     with torch.no_grad():
         model.head.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="the loss became nan in epoch 1") as caught:
-        fit(model, separable(), TrainSettings(epochs=3, learning_rate=0.1), progress=Silent(), score=lambda: "")
+        fitted(model, TrainSettings(epochs=3, learning_rate=0.1), tmp_path)
     assert caught.value.fix == "--learning-rate 0.01"
+
+
+# --- the loss
+
+COUNTS = torch.tensor([60, 30, 10])
+
+
+def test_class_weights_have_mean_one_over_the_training_part():
+    logits, labels = torch.zeros(100, 3), torch.repeat_interleave(torch.arange(3), COUNTS)
+    plain = loss_from_settings(TrainSettings(), COUNTS)(logits, labels)
+    weighted = loss_from_settings(TrainSettings(balance="weights"), COUNTS)(logits, labels)
+    assert weighted.item() == pytest.approx(plain.item(), rel=1e-6)
+    rare = loss_from_settings(TrainSettings(balance="weights"), COUNTS)(logits[:1], torch.tensor([2]))
+    assert rare.item() == pytest.approx(plain.item() * 100 / (3 * 10), rel=1e-6)
+
+
+def test_adjusted_logits_ask_for_more_where_a_class_is_rare():
+    """Equal bare logits must lose where the class is rare: the loss is then -log of its frequency."""
+    loss = loss_from_settings(TrainSettings(balance="logit-adjustment"), COUNTS)
+    for label, frequency in enumerate((0.6, 0.3, 0.1)):
+        value = loss(torch.zeros(1, 3), torch.tensor([label])).item()
+        assert value == pytest.approx(-np.log(frequency), rel=1e-6)
+
+
+def test_label_smoothing_is_that_of_torch():
+    logits, labels = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
+    expected = nn.CrossEntropyLoss(label_smoothing=0.1)(logits, labels)
+    assert loss_from_settings(TrainSettings(label_smoothing=0.1), COUNTS)(logits, labels).item() == expected.item()
+
+
+# --- the engine
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [("flags : fpu avx512_bf16 avx2", True), ("Features : fp asimd bf16", True), ("flags : avx2 avx512f", False)],
+)
+def test_bf16_is_used_where_the_processor_has_it(tmp_path, flags, native):
+    (tmp_path / "cpuinfo").write_text(flags)
+    assert cpu_computes_bf16(tmp_path / "cpuinfo") is native
+    assert cpu_computes_bf16(tmp_path / "absent") is False
+
+
+def test_auto_precision_is_resolved_and_others_are_kept():
+    cpu = torch.device("cpu")
+    assert resolved_settings(TrainSettings(), cpu).mixed_precision in ("no", "bf16")
+    assert resolved_settings(TrainSettings(mixed_precision="no"), cpu).mixed_precision == "no"
 
 
 def test_the_schedule_warms_up_then_falls_as_a_cosine():

@@ -31,6 +31,17 @@ class TrainSettings(Value):
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps."""
+    balance: Literal["none", "sampler", "weights", "logit-adjustment"] = "none"
+    """For classes with few frames: draw all classes equally often, weight their loss, or adjust their logits."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0)
+    """Epochs without a better validation macro-F1 after which training ends; 0: never. The best epoch is kept."""
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Of the forward pass in training; auto: bf16 where the processor computes in it. Scores are always fp32."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches per step of the optimiser."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
     rank: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
     alpha: float = Field(default=32.0, gt=0)
@@ -63,6 +74,8 @@ class TrainJob(Value):
     output: Path
     """Folder of the adapter."""
     force: bool = False
+    resume: bool = False
+    """Go on with the unfinished run of this output."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

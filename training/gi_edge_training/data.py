@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from gi_edge.data.duplicates import clusters_from_frames
 from gi_edge.data.index import Index, index_from_folder
@@ -47,9 +47,14 @@ class TrainingData:
         return np.array([frame.label for frame in self.decoded.frames], dtype=np.int64)
 
     @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """[classes] frames of each class in the training part."""
+        return np.bincount(self.labels[self.rows("train")], minlength=len(self.classes))
+
+    @property
     def majority(self) -> int:
         """The most frequent class of the training part."""
-        return int(np.bincount(self.labels[self.rows("train")]).argmax())
+        return int(self.class_counts.argmax())
 
     def rows(self, part: Part) -> NDArray[np.int64]:
         """Return the rows of pixels and labels that belong to a part."""
@@ -126,7 +131,21 @@ def _new_split(decoded: DecodedFrames, index: Index, settings: TrainSettings, pr
     )
 
 
-def training_loader(data: TrainingData, *, batch_size: int, seed: int) -> DataLoader[tuple[Tensor, int]]:
-    """Shuffle with a generator of its own. The last short batch is kept: small sets need every frame."""
-    order = torch.Generator().manual_seed(seed)
-    return DataLoader(AugmentedFrames(data), batch_size=batch_size, shuffle=True, generator=order)
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return the seed of one epoch's order, augmentation and dropout."""
+    return seed * 1_000_003 + epoch
+
+
+def training_loader(data: TrainingData, settings: TrainSettings, epoch: int) -> DataLoader[tuple[Tensor, int]]:
+    """Return the batches of an epoch, in an order of its own: every frame once, or all classes equally often.
+
+    The last short batch is kept: small sets need every frame.
+    """
+    frames = AugmentedFrames(data)
+    order = torch.Generator().manual_seed(epoch_seed(settings.seed, epoch))
+    if settings.balance != "sampler":
+        return DataLoader(frames, batch_size=settings.batch_size, shuffle=True, generator=order)
+    labels = data.labels[data.rows("train")]
+    chances = (1 / np.bincount(labels))[labels]
+    sampler = WeightedRandomSampler(chances.tolist(), num_samples=len(frames), generator=order)
+    return DataLoader(frames, batch_size=settings.batch_size, sampler=sampler)

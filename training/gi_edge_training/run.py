@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from gi_edge.artifacts.evaluation import Predictions, evaluation_on_split
 from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.split import Part, csv_from_split
-from gi_edge.errors import RuntimeUnavailableError
+from gi_edge.errors import ResumableInterrupt
 from gi_edge.files import atomic_folder
 from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.classification import Classification, classification_from_labels
@@ -24,11 +26,14 @@ from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
 from gi_edge_training.card import card_from_manifest
-from gi_edge_training.config import TrainJob
+from gi_edge_training.checkpoint import CheckpointFile, RunState, check_no_unfinished_run
+from gi_edge_training.config import TrainJob, TrainSettings
 from gi_edge_training.data import TrainingData, read_training_data, training_loader
-from gi_edge_training.loop import fit
+from gi_edge_training.engine import accelerator_from_settings, device_from_name, resolved_settings
+from gi_edge_training.loop import Fitting, best_epoch, fit
+from gi_edge_training.loss import loss_from_settings
 
-_PACKAGES = ("torch", "torchvision", "timm", "peft", "numpy", "pillow", "scikit-learn")
+_PACKAGES = ("torch", "torchvision", "timm", "peft", "accelerate", "numpy", "pillow", "scikit-learn")
 
 
 def run(job: TrainJob, progress: Progress) -> Adapter:
@@ -36,29 +41,39 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
 
     Raises: GiEdgeError of the fitting kind for data, weights, a device or an output that cannot serve.
     """
-    device = _device(job.device)
-    settings = job.settings
+    device = device_from_name(job.device)
+    settings = resolved_settings(job.settings, device)
+    unfinished = job.output.with_name(f".{job.output.name}.unfinished.safetensors")
+    if not job.resume:
+        check_no_unfinished_run(unfinished, force=job.force)
     with atomic_folder(job.output, force=job.force) as folder:
         data = read_training_data(job, progress)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
         model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
         classifier = PixelClassifier(model, data.preprocess).to(device)
-        _tell(progress, data, backbone.info, model, device)
+        _tell(progress, data, backbone.info, model, f"{device.type}, {settings.mixed_precision} mixed precision")
 
         def score(part: Part = "val") -> Classification:
             rows, probabilities = _answers(classifier, data, part)
             answer = probabilities.argmax(axis=1)
             return classification_from_labels(data.labels[rows], answer, data.classes, data.majority)
 
-        loader = training_loader(data, batch_size=settings.batch_size, seed=settings.seed)
-        fit(
+        checkpoint = CheckpointFile(unfinished, _fingerprint(settings, data, backbone.info))
+        state = checkpoint.read() if job.resume else RunState()
+        if state.history:
+            progress.say(f"resuming after epoch {len(state.history)} of {settings.epochs}")
+        fitting = Fitting(
             classifier,
-            loader,
-            settings,
-            progress=progress,
-            score=lambda: f"validation macro-F1 {score().macro.f1:.3f}",
+            batches=lambda epoch: training_loader(data, settings, epoch),
+            loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
+            score=lambda: score().macro.f1,
         )
+        accelerator = accelerator_from_settings(settings, device)
+        try:
+            history = fit(fitting, settings, accelerator, checkpoint, state, progress)
+        except KeyboardInterrupt as stop:
+            raise (ResumableInterrupt() if unfinished.exists() else stop) from None
         trained, total = weight_counts(model)
         licence = settings.weights_licence or backbone.info.licence
         manifest = AdapterManifest(
@@ -72,11 +87,14 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             provenance=provenance_now(_PACKAGES),
             trainable_weights=trained,
             total_weights=total,
+            history=history,
+            best_epoch=best_epoch(history),
             val=score("val"),
             test=score("test"),
             evaluation=_evaluation(classifier, data, job.name),
         )
         _write(folder, model, data, manifest)
+    checkpoint.remove()
     return read_adapter(job.output)
 
 
@@ -95,21 +113,22 @@ def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> E
     return evaluation_on_split(data.split, data.spec, "test", predictions, data.classes, name)
 
 
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RuntimeUnavailableError("PyTorch finds no CUDA device here", fix="--device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def _fingerprint(settings: TrainSettings, data: TrainingData, backbone: BackboneInfo) -> str:
+    """Return a sha256 of all that decides the outcome of a run."""
+    parts = (
+        settings.model_dump(mode="json"),
+        data.split.fingerprint,
+        data.preprocess.model_dump(mode="json"),
+        backbone.weights_sha256,
+    )
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _tell(
-    progress: Progress, data: TrainingData, backbone: BackboneInfo, model: peft.PeftModel, device: torch.device
-) -> None:
+def _tell(progress: Progress, data: TrainingData, backbone: BackboneInfo, model: peft.PeftModel, where: str) -> None:
     trained, total = weight_counts(model)
     counts = data.split.counts()
     progress.say(
-        f"{backbone.architecture} ({backbone.weights}) on {device.type}: "
+        f"{backbone.architecture} ({backbone.weights}) on {where}: "
         f"{trained:,} of {total:,} weights train ({trained / total:.1%})"
     )
     progress.say(
