@@ -13,7 +13,12 @@ from pathlib import Path
 
 from gi_edge.errors import ArtifactError
 
-_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+_DISK_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+}
+_MARKS = ("manifest.json", "evaluation.json")
+"""One of these is in every folder that gi-edge makes and may replace."""
 
 
 def sha256_file(path: Path) -> str:
@@ -31,17 +36,30 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
-def check_writable(target: Path, *, force: bool) -> None:
-    """Refuse an output that exists, before any work is done. Raises: ArtifactError."""
-    if target.exists() and not force:
-        raise ArtifactError(f"{target} exists already", fix="add --force to replace it, or --name NAME for another")
+def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> None:
+    """Refuse an output that exists, or with force one that is not ours, before any work is done.
+
+    other: the option that names another output. Raises: ArtifactError.
+    """
+    if not target.exists():
+        return
+    if not force:
+        raise ArtifactError(f"{target} exists already", fix=f"add --force to replace it, or {other} for another")
+    if target.is_dir() and any(target.iterdir()) and not any((target / mark).is_file() for mark in _MARKS):
+        raise ArtifactError(
+            f"{target} is a folder that gi-edge did not make, so --force does not replace it",
+            fix=f"{other} for another output",
+        )
 
 
 @contextmanager

@@ -66,7 +66,9 @@ class Workspace:
 
     def _resolved(self, entry: DatasetEntry) -> DatasetEntry:
         split = None if entry.split is None else self.root / entry.split.expanduser()
-        return entry.model_copy(update={"path": self.root / entry.path.expanduser(), "split": split})
+        spec = str(self.root / Path(entry.spec).expanduser()) if entry.spec.endswith(".toml") else entry.spec
+        paths = {"path": self.root / entry.path.expanduser(), "split": split, "spec": spec}
+        return entry.model_copy(update=paths)
 
     @property
     def train_settings(self) -> dict[str, Any]:
@@ -98,6 +100,12 @@ class Workspace:
     def bundle_path(self, name_or_path: str) -> Path:
         """Return bundles/NAME of the workspace, or the path itself if it is a folder."""
         return self._artifact_path("bundle", name_or_path, "gi-edge export --adapter NAME")
+
+    def output(self, kind: str, name: str) -> Path:
+        """Return the folder of an artefact to be made, such as adapters/NAME. Raises: ConfigError for no plain name."""
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
+            raise ConfigError(f"'{name}' cannot name an {kind}", fix="--name NAME without slashes or a leading dot")
+        return self.root / f"{kind}s" / name
 
     def _artifact_path(self, kind: str, name_or_path: str, maker: str) -> Path:
         folder = self.root / f"{kind}s"

@@ -27,7 +27,7 @@ with atomic_folder(Path(sys.argv[1]), force=True) as folder:
 
 def make_old(target: Path) -> None:
     with atomic_folder(target) as folder:
-        (folder / "old").write_text("whole")
+        (folder / "manifest.json").write_text("whole")
 
 
 def content(target: Path) -> dict[str, str]:
@@ -40,7 +40,7 @@ def hidden(parent: Path) -> list[str]:
 
 def test_a_new_folder_appears_whole_and_leaves_nothing_beside_it(tmp_path):
     make_old(tmp_path / "target")
-    assert content(tmp_path / "target") == {"old": "whole"}
+    assert content(tmp_path / "target") == {"manifest.json": "whole"}
     assert hidden(tmp_path) == []
 
 
@@ -51,12 +51,27 @@ def test_an_existing_folder_is_refused_without_force(tmp_path):
     assert "--force" in caught.value.fix
 
 
+def test_force_replaces_no_folder_of_somebody_else(tmp_path):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    (tmp_path / "mine" / "deep" / "notes.txt").write_text("precious")
+    with pytest.raises(ArtifactError, match="gi-edge did not make"), atomic_folder(tmp_path / "mine", force=True):
+        pass
+    assert (tmp_path / "mine" / "deep" / "notes.txt").read_text() == "precious"
+
+
+def test_a_folder_in_the_way_of_a_file_is_told_and_nothing_stays_behind(tmp_path):
+    (tmp_path / "r.json").mkdir()
+    with pytest.raises(ArtifactError, match="cannot write"):
+        write_atomic(tmp_path / "r.json", "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
 def test_an_error_while_replacing_keeps_the_old_folder(tmp_path):
     make_old(tmp_path / "target")
     with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "target", force=True) as folder:
         (folder / "new").write_text("half")
         raise ZeroDivisionError
-    assert content(tmp_path / "target") == {"old": "whole"}
+    assert content(tmp_path / "target") == {"manifest.json": "whole"}
     assert hidden(tmp_path) == []
 
 
@@ -73,7 +88,7 @@ def test_an_error_in_the_final_rename_puts_the_old_folder_back(tmp_path, monkeyp
     with pytest.raises(OSError, match="input/output"), atomic_folder(tmp_path / "target", force=True) as folder:
         (folder / "new").write_text("whole")
     monkeypatch.undo()
-    assert content(tmp_path / "target") == {"old": "whole"}
+    assert content(tmp_path / "target") == {"manifest.json": "whole"}
 
 
 def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
@@ -86,7 +101,7 @@ def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
         with pytest.raises(ArtifactError, match="another process is writing"), atomic_folder(target, force=True):
             pass
         writer.send_signal(signal.SIGKILL)
-    assert content(target) == {"old": "whole"}
+    assert content(target) == {"manifest.json": "whole"}
     assert hidden(tmp_path) == [".target.lock", ".target.partial"]
     with atomic_folder(target, force=True) as folder:
         assert list(folder.iterdir()) == []
@@ -101,7 +116,7 @@ def test_a_kill_between_the_two_renames_is_mended_by_the_next_writer(tmp_path):
     target.rename(tmp_path / ".target.old")
     with pytest.raises(ArtifactError, match="exists already"), atomic_folder(target):
         pass
-    assert content(target) == {"old": "whole"}
+    assert content(target) == {"manifest.json": "whole"}
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class BenchSettings(Value):
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     precisions: tuple[Precision, ...] = ()
     """Which models of a bundle; empty: all."""
-    batch_sizes: tuple[int, ...] = Field(default=(1, 8), min_length=1)
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 8), min_length=1)
     """One timed scenario each; 1 comes first, since a scope delivers one frame at a time."""
     warmup_seconds: float = Field(default=1.0, ge=0)
     """Untimed runs before each scenario, at least three of them."""

@@ -26,4 +26,6 @@ def predictions_of_bundle(
     frames = reference_frames(bundle, bundle.reference(), data, progress)
     session = open_session(bundle.path / entry.path, provider)
     logits = logits_of_session(session, frames.pixels)
-    return Predictions(frames.frames, softmax(logits), "bundle", precision, f"{session.runtime}, {session.provider}")
+    widened = ", which computes fp16 graphs in fp32" if precision == "fp16" and session.widens_half else ""
+    runtime = f"{session.runtime}, {session.provider}{widened}"
+    return Predictions(frames.frames, softmax(logits), "bundle", precision, runtime)

@@ -8,7 +8,6 @@ from pathlib import Path
 from gi_edge.artifacts.manifest import Manifest
 from gi_edge.data.index import frames_by_id, index_from_folder
 from gi_edge.data.pixels import DecodedFrames, decode_frames
-from gi_edge.data.spec import read_spec
 from gi_edge.data.subset import index_of_classes
 from gi_edge.errors import DataError
 from gi_edge.progress import Progress
@@ -20,9 +19,7 @@ def held_out_frames(manifest: Manifest, data: Path, ids: Sequence[str], progress
     Raises: DataError if a class or frame is absent, or a frame unreadable.
     """
     dataset = manifest.dataset
-    index = index_of_classes(
-        index_from_folder(dataset.name, data, read_spec(dataset.spec), dataset.exclude), manifest.classes
-    )
+    index = index_of_classes(index_from_folder(dataset.name, data, dataset.rules(), dataset.exclude), manifest.classes)
     decoded = decode_frames(
         frames_by_id(index, ids), manifest.preprocess, progress, f"decode {dataset.name}, test part"
     )

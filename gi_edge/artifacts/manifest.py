@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.data.spec import DatasetSpec, read_spec
 from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import sha256_file
@@ -45,6 +46,9 @@ class DatasetInfo(Value):
 
     name: str
     spec: str
+    """Name of the dataset spec; of the file where it is the user's own."""
+    own_spec: DatasetSpec | None = None
+    """The user's own spec whole, so that a device needs no other file; None for one of the package."""
     exclude: tuple[str, ...]
     """Classes left out."""
     licence: str
@@ -53,6 +57,10 @@ class DatasetInfo(Value):
     """Readable frames."""
     unreadable: tuple[str, ...]
     """Ids of frames that were skipped as unreadable."""
+
+    def rules(self) -> DatasetSpec:
+        """Return the dataset spec."""
+        return self.own_spec or read_spec(self.spec)
 
 
 class SplitInfo(Value):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import provider_option
+from gi_edge.cli.options import force_option, provider_option
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--minimum-count", type=int, help="A timed scenario has at least so many batches.")
 @click.option("--threads", type=int, help="CPU threads of the runtime.")
 @click.option("--output", type=click.Path(path_type=Path), help="Result file, .json; reports/TIME.json unless given.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the table.")
 def command(**given: Any) -> None:  # noqa: ANN401
     """Prove that BUNDLES answer as the trained model did, then time them; all bundles unless named.
@@ -40,10 +41,15 @@ def command(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.cli.report import write_page
     from gi_edge.deps import extra
     from gi_edge.errors import MissingDependencyError
+    from gi_edge.files import check_writable
     from gi_edge.report.tables import table_from_result
 
     place = workspace()
     progress = ConsoleProgress()
+    if given["output"] and given["output"].suffix != ".json":
+        raise click.UsageError(f"--output is a .json file, the page lies beside it; found {given['output']}")
+    if given["output"]:
+        check_writable(given["output"], force=given["force"], other="--output FILE.json")
     job = _job(place, given)
     with extra("cuda"):
         from gi_edge_bench.run import run
@@ -73,7 +79,7 @@ def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
         raise ArtifactError(f"no bundle in {place.root / 'bundles'}", fix="gi-edge export --adapter NAME")
     if given["data"] and len(folders) > 1:
         raise click.UsageError(f"--data fits one bundle, found {len(folders)}; name the one")
-    settings = {key: given[key] for key in BenchSettings.model_fields if given.get(key)}
+    settings = {key: given[key] for key in BenchSettings.model_fields if given.get(key) not in (None, ())}
     return BenchJob(
         settings=value_from_mapping(BenchSettings, settings, source="the bench options"),
         targets=tuple(

@@ -68,14 +68,20 @@ def split(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.data.split import csv_from_split
     from gi_edge.files import check_writable, write_atomic
 
+    if given["official"] and given["folds"]:
+        raise click.UsageError("--official says which folds there are; leave --folds out")
     place, progress = workspace(), ConsoleProgress()
     values = {key: given[key] for key in SplitSettings.model_fields if given[key] is not None}
     settings = value_from_mapping(SplitSettings, values, source="the split options")
     for name, entry in chosen_datasets(place, **{key: given[key] for key in _CHOSEN}).items():
-        made = splits_from_index(_index(name, entry), settings, progress, given["official"])
+        index = _index(name, entry)
+        endings = [f"-fold-{fold}" for fold in range(settings.folds)] or [""]
+        for ending in [] if given["official"] else endings:  # before near-duplicates are sought, which takes long
+            check_writable(place.root / "splits" / f"{name}{ending}.csv", force=given["force"], other="--dataset NAME")
+        made = splits_from_index(index, settings, progress, given["official"], entry.exclude)
         files = {place.root / "splits" / f"{name}{ending}.csv": split for ending, split in made.splits.items()}
         for path in files:
-            check_writable(path, force=given["force"])
+            check_writable(path, force=given["force"], other="--dataset NAME")
         for note in made.notes:
             progress.say(note)
         for path, one in files.items():
@@ -96,6 +102,7 @@ def split(**given: Any) -> None:  # noqa: ANN401
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Audit file, .json; reports/audit-SPLIT.json unless given."
 )
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the audit as JSON instead of the tables.")
 def audit(**given: Any) -> None:  # noqa: ANN401
     """Say what a score on a split can and cannot show: what its parts share, and what pixel-free rules score on it.
@@ -110,13 +117,18 @@ def audit(**given: Any) -> None:  # noqa: ANN401
         raise click.UsageError("give --split FILE, or --split-files FILE FILE [FILE …]")
     place, progress = workspace(), ConsoleProgress()
     if given["split_files"]:
-        _report_audit(place, given["files"][0].stem, *_audit_of_files(place, given), given, progress)
+        _report_audit(
+            place, "-".join(path.stem for path in given["files"]), *_audit_of_files(place, given), given, progress
+        )
         return
     chosen = chosen_datasets(place, **{key: given[key] for key in _CHOSEN})
-    if given["split_file"] and len(chosen) > 1:
-        raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are chosen; add --dataset NAME")
+    if len(chosen) > 1 and (given["split_file"] or given["output"]):
+        raise click.UsageError(
+            f"--split and --output fit one dataset, but {len(chosen)} are chosen; add --dataset NAME"
+        )
     for name, entry in chosen.items():
         path = given["split_file"] or entry.split or place.root / "splits" / f"{name}.csv"
+        _audit_file(place, path.stem, given)  # refused now, before the images are read
         _report_audit(place, path.stem, *_audit_of_split(name, entry, path, given, progress), given, progress)
 
 
@@ -190,6 +202,17 @@ def _audit_of_split(
     return audit, paths
 
 
+def _audit_file(place: Workspace, name: str, given: dict[str, Any]) -> Path:
+    """Return where an audit goes. Raises: ArtifactError if that exists and --force is not given."""
+    from gi_edge.files import check_writable
+
+    output: Path = given["output"] or place.root / "reports" / f"audit-{name}.json"
+    if output.suffix != ".json":
+        raise click.UsageError(f"--output is a .json file, the page lies beside it; found {output}")
+    check_writable(output, force=given["force"], other="--output FILE.json")
+    return output
+
+
 def _report_audit(
     place: Workspace,
     name: str,
@@ -204,7 +227,7 @@ def _report_audit(
     from gi_edge.files import write_atomic
     from gi_edge.report.audit_text import lines_from_audit
 
-    output = given["output"] or place.root / "reports" / f"audit-{name}.json"
+    output = _audit_file(place, name, given)
     write_atomic(output, json_from_value(audit))
     print_text(audit.model_dump_json() if given["as_json"] else "\n".join(lines_from_audit(audit)))
     progress.say(f"wrote {_shown(output)}")

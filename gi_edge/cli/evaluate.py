@@ -39,7 +39,6 @@ def command(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.artifacts.evaluation import csv_from_predictions, evaluation_on_split, result_from_evaluation
     from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
     from gi_edge.config import json_from_value
-    from gi_edge.data.spec import read_spec
     from gi_edge.files import atomic_folder, check_writable
     from gi_edge.report.evaluation_text import table_from_evaluation
 
@@ -51,10 +50,10 @@ def command(**given: Any) -> None:  # noqa: ANN401
     name = Path(given["adapter"] or given["bundle"]).name
     label = name if given["adapter"] else f"{name}-{given['precision']}"
     output = given["output"] or place.root / "reports" / f"evaluate-{label}-{given['part']}"
-    check_writable(output, force=given["force"])
+    check_writable(output, force=given["force"], other="--output FOLDER")
     manifest, split, predictions = (_of_adapter if given["adapter"] else _of_bundle)(place, given, progress)
     evaluation = evaluation_on_split(
-        split, read_spec(manifest.dataset.spec), given["part"], predictions, manifest.classes, manifest.name
+        split, manifest.dataset.rules(), given["part"], predictions, manifest.classes, manifest.name
     )
     result = result_from_evaluation(manifest, split, evaluation, predictions)
     with atomic_folder(output, force=given["force"]) as folder:

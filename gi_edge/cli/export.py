@@ -65,6 +65,6 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         weights=given["weights"] or place.train_settings.get("weights"),
         precisions=("fp32", "fp16") if given["fp16"] else ("fp32",),
         name=name,
-        output=place.root / "bundles" / name,
+        output=place.output("bundle", name),
         force=given["force"],
     )

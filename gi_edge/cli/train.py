@@ -122,7 +122,7 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
         exclude=entry.exclude,
         split=given["split"] or entry.split,
         weights=weights,
-        output=place.root / "adapters" / adapter_name,
+        output=place.output("adapter", adapter_name),
         force=given["force"],
         resume=given["resume"],
         device=given["device"],

@@ -62,7 +62,11 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
             f"dataset '{name}': there is no folder {root}",
             fix=f"correct the path of '{name}' in gi-edge.toml or --data",
         )
-    listing = list_folder(root, nested=spec.layout != "class-folders", skip=spec.skip_folders)
+    listing = list_folder(root, nested=True, skip=spec.skip_folders)
+    if spec.layout == "class-folders":
+        _check_depth(listing, name, root)
+        for folder in [folder for folder in listing.images if "/" in folder]:
+            del listing.images[folder]
     if spec.layout == "csv":
         if not listing.images:
             check_unpacked(listing, (), spec, (name, root))
@@ -130,6 +134,18 @@ def frames_by_id(index: Index, ids: Sequence[str]) -> tuple[Frame, ...]:
             fix="give the folder the adapter was trained on: --data DIR",
         )
     return tuple(known[item] for item in ids)
+
+
+def _check_depth(listing: Listing, name: str, root: Path) -> None:
+    """Refuse images below a class folder: whether they are of the class is not known. Raises: DataError."""
+    deeper = [folder for folder in listing.images if "/" in folder]
+    if deeper and any("/" not in folder and folder for folder in listing.images):
+        count = sum(len(listing.images[folder]) for folder in deeper)
+        raise DataError(
+            f"dataset '{name}': {count} images lie deeper than in their class folder, the first in {root / deeper[0]}",
+            fix="move them up into the class folders, or name such folders in a spec of your own: --spec FILE.toml "
+            'with layout = "nested-class-folders" or skip_folders = [...]',
+        )
 
 
 def _is_visible_folder(path: Path) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gi_edge.data.duplicates import clusters_from_frames
 from gi_edge.data.index import Index
-from gi_edge.data.official import official_splits
+from gi_edge.data.official import delivered_splits, has_delivered_parts, official_splits
 from gi_edge.data.partition import SplitSettings, folds_from_frames, needs_clusters, split_from_frames
 from gi_edge.data.protocol import OfficialCounts
 from gi_edge.data.split import Split
@@ -25,9 +25,16 @@ class MadeSplits:
 
 
 def splits_from_index(
-    index: Index, settings: SplitSettings, progress: Progress, official: Path | None = None
+    index: Index,
+    settings: SplitSettings,
+    progress: Progress,
+    official: Path | None = None,
+    exclude: Sequence[str] = (),
 ) -> MadeSplits:
     """Split a dataset. official: folder of its authors' split files, which then decide the test part.
+
+    Parts that the frames are delivered in are kept, with validation carved out of training where there is none,
+    unless settings ask for folds or name what stays together. exclude: classes that the index left out.
 
     Raises: DataError if groups, clusters or the official files cannot serve.
     """
@@ -36,9 +43,18 @@ def splits_from_index(
     if needs_clusters(index.frames, settings.by):
         clusters = clusters_from_frames(index.frames, progress, f"near-duplicates {index.name}").by_frame
     if official is not None:
-        made = official_splits(index, official, settings, clusters)
+        made = official_splits(index, official, settings, clusters, exclude)
         notes.extend(_official_notes(made.counts, made.classes, index))
         return MadeSplits({f"-{name}": split for name, split in made.splits.items()}, tuple(notes))
+    if settings.by == "auto" and not settings.folds:
+        if has_delivered_parts(index):
+            made = delivered_splits(index, settings, clusters)
+            notes.append("the parts are those that the frames are delivered in; --split-by makes others")
+            return MadeSplits({"": made.splits["official"]}, tuple(notes))
+        if any(frame.part for frame in index.frames):
+            notes.append(
+                "the parts that frames are delivered in are passed over: they hold no test part for all classes"
+            )
     noun = index.spec.group_noun
     if settings.folds:
         folds = folds_from_frames(index.frames, index.classes, settings, group_noun=noun, clusters=clusters)

@@ -8,6 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
@@ -95,8 +96,14 @@ class Split(Value):
 
 
 def split_from_rows(rows: Iterable[SplitRow], group_noun: str) -> Split:
-    """Sort rows into a split. group_noun says what a group is, unless the rows show clusters or no groups."""
+    """Sort rows into a split. group_noun says what a group is, unless the rows show clusters or no groups.
+
+    Raises: ValueError if a frame is in two rows.
+    """
     ordered = tuple(sorted(rows, key=lambda row: row.frame))
+    twice = next((a.frame for a, b in pairwise(ordered) if a.frame == b.frame), None)
+    if twice is not None:
+        raise ValueError(f"the frame '{twice}' is listed twice")
     groups = {row.group for row in ordered} - {""}
     noun = "frame" if not groups else CLUSTER_NOUN if _are_clusters(groups) else group_noun
     return Split(group_noun=noun, rows=ordered)
@@ -113,9 +120,15 @@ def csv_from_split(split: Split) -> str:
 
 def split_from_csv(text: str, *, group_noun: str) -> Split:
     """Parse the CSV form. Raises: ValueError if it is not of that form."""
-    lines = list(csv.reader(io.StringIO(text)))
+    try:
+        lines = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     if not lines or lines[0] != _HEADER:
         raise ValueError(f"a split needs the columns {', '.join(_HEADER)}")
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(_HEADER) or line[3] not in PARTS:
+            raise ValueError(f"line {number} is not frame, label, group and one of {', '.join(PARTS)}: {line}")
     rows = [SplitRow.model_validate(dict(zip(_HEADER, line, strict=True))) for line in lines[1:]]
     return split_from_rows(rows, group_noun)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from gi_edge.config import Value
+from gi_edge.metrics.calibration import softmax
 
 Precision = Literal["fp32", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -21,11 +22,13 @@ class Limits(Value):
     """Largest absolute logit difference on any frame; None: not limited."""
     max_flip_rate: float
     """Largest share of frames whose top class changes."""
+    max_probability_error: float
+    """Largest absolute difference of any class's probability, the softmax of the logits, on any frame."""
 
 
 LIMITS: dict[Precision, Limits] = {
-    "fp32": Limits(max_abs_error=1e-4, max_flip_rate=0.0),
-    "fp16": Limits(max_abs_error=None, max_flip_rate=0.01),
+    "fp32": Limits(max_abs_error=1e-4, max_flip_rate=0.0, max_probability_error=1e-4),
+    "fp16": Limits(max_abs_error=None, max_flip_rate=0.01, max_probability_error=0.02),
 }
 
 
@@ -41,6 +44,8 @@ class Parity(Value):
     """Largest absolute difference of any logit; None if the candidate has non-finite logits."""
     mean_abs_error: float | None
     """Mean absolute difference of the logits; None likewise."""
+    max_probability_error: float | None
+    """Largest absolute difference of any class's probability; None likewise."""
     nonfinite_frames: int
     """Frames with a NaN or infinity among the candidate's logits; each counts as flipped."""
 
@@ -71,6 +76,7 @@ def parity_from_logits(reference: NDArray[np.float32], candidate: NDArray[np.flo
         flip_rate_upper95=flip_rate_upper95(flips, len(reference)),
         max_abs_error=None if error is None else float(error.max()),
         mean_abs_error=None if error is None else float(error.mean()),
+        max_probability_error=None if error is None else float(np.abs(softmax(reference) - softmax(candidate)).max()),
         nonfinite_frames=int((~finite).sum()),
     )
 
@@ -96,6 +102,10 @@ def verdict_from_parity(precision: Precision, parity: Parity, computed_by: str) 
         and parity.max_abs_error > limits.max_abs_error
     ):
         reasons.append(f"a logit is off by {parity.max_abs_error:.2g}; limit {limits.max_abs_error:g}")
+    if parity.max_probability_error is not None and parity.max_probability_error > limits.max_probability_error:
+        reasons.append(
+            f"a probability is off by {parity.max_probability_error:.2g}; limit {limits.max_probability_error:g}"
+        )
     return Verdict(
         precision=precision,
         status="fail" if reasons else "pass",

@@ -98,6 +98,49 @@ def test_the_official_split_is_followed(tmp_path, gi_edge):
     assert "Frame-level split" in done.out
 
 
+def test_parts_that_frames_are_delivered_in_are_kept(tmp_path, gi_edge):
+    root = write_frames(tmp_path / "own", per_class=12)
+    frames = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    rows = [
+        f"{name},{name.split('/')[0]},p{n % 12},{'test' if n % 12 < 4 else 'train'}" for n, name in enumerate(frames)
+    ]
+    write_csv(root / "labels.csv", ["file,label,group,split", *rows])
+    done = gi_edge("data", "split", "--data", root, "--spec", "csv", "--holdout-fraction", 0.3, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "the parts are those that the frames are delivered in" in done.err
+    with (tmp_path / "splits" / "own.csv").open() as file:
+        parts = {row["group"]: row["part"] for row in csv.DictReader(file)}
+    assert {group for group, part in parts.items() if part == "test"} == {"p0", "p1", "p2", "p3"}
+    assert {"train", "val"} <= set(parts.values())
+    words = ["train", "--data", root, "--spec", "csv", *TRAINING.split(), "--epochs", 1, "--holdout-fraction", 0.3]
+    assert gi_edge(*words, cwd=tmp_path).code == 0
+    assert (tmp_path / "adapters" / "own" / "split.csv").read_bytes() == (tmp_path / "splits" / "own.csv").read_bytes()
+    other = gi_edge("data", "split", "--data", root, "--spec", "csv", "--split-by", "group", "--force", cwd=tmp_path)
+    assert "delivered in" not in other.err
+
+
+def test_classes_can_be_left_out_of_an_official_split(tmp_path, gi_edge):
+    root = write_replica("gastrovision", tmp_path / "gastrovision")
+    words = ["--spec", "gastrovision", "--official", root / "Split", "--split-by", "frame", "--exclude", "Colon polyps"]
+    done = gi_edge("data", "split", "--data", root, *words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "21 classes" in done.err
+
+
+def test_a_spec_of_the_users_own_travels_with_the_adapter(tmp_path, gi_edge):
+    root = write_frames(tmp_path / "own", per_class=12)
+    (tmp_path / "own.toml").write_text(
+        'title = "Ours"\nlicence = "internal"\ngroup_noun = "study"\ngroup_pattern = \'^(?P<group>[0-9]+)\'\n'
+    )
+    words = ["train", "--data", root, "--spec", "own.toml", *TRAINING.split(), "--epochs", 1]
+    done = gi_edge(*words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    (tmp_path / "own.toml").unlink()
+    evaluated = gi_edge("evaluate", "--adapter", "own", "--data", root, cwd=tmp_path)
+    assert evaluated.code == 0, evaluated.err
+    assert "study" in evaluated.out
+
+
 # --- train on it
 
 
@@ -131,13 +174,13 @@ def test_audit_of_csvs_alone_tells_a_leak_from_none(videos, gi_edge):
     leak = gi_edge(*words, "dealt-a.csv", "dealt-b.csv", "--strict", cwd=videos)
     assert leak.code == 3
     assert "A rule that looks at no pixels scores 100.0 %" in leak.out.replace("\n", " ")
-    assert (videos / "reports" / "audit-dealt-a.html").is_file()
+    assert (videos / "reports" / "audit-dealt-a-dealt-b.html").is_file()
     clean = gi_edge(*words, "dealt-a.csv", "other.csv", "--strict", "--json", cwd=videos)
     assert clean.code == 0, clean.err
     audit = json.loads(clean.out)
     assert audit["leaks"] is False
     assert audit["pixel_free"]["applied"] == 0
-    assert json.loads((videos / "reports" / "audit-dealt-a.json").read_text()) == audit
+    assert json.loads((videos / "reports" / "audit-dealt-a-other.json").read_text()) == audit
 
 
 def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
@@ -151,7 +194,10 @@ def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
     page = (lesions.parent / "reports" / "audit-lesions.html").read_text()
     assert "data:image/jpeg;base64," in page
     gi_edge("data", "split", "--data", lesions, "--force", cwd=lesions.parent)
-    clean = gi_edge("data", "audit", "--data", lesions, "--strict", cwd=lesions.parent)
+    kept = gi_edge("data", "audit", "--data", lesions, cwd=lesions.parent)
+    assert kept.code == 1
+    assert "--force to replace it, or --output FILE.json" in kept.err
+    clean = gi_edge("data", "audit", "--data", lesions, "--strict", "--force", cwd=lesions.parent)
     assert clean.code == 0, clean.err
     assert "does not show that a model works on a new patient" in clean.out.replace("\n", " ")
 
@@ -167,6 +213,9 @@ def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
         ("data split --data lesions --folds 2", 1, "at least 3 folds"),
         ("data split --data lesions --official lesions", 1, "knows no official split"),
         ("data check", 1, "gi-edge init --data DIR"),
+        ("data split --data lesions --official lesions --folds 3", 2, "leave --folds out"),
+        ("train --data lesions --name ../x", 1, "cannot name an adapter"),
+        ("train --data lesions --name . --force", 1, "cannot name an adapter"),
         ("train --data lesions --split none.csv", 1, "is no split"),
     ],
 )

@@ -102,5 +102,5 @@ def test_the_csv_form():
     "text", ["", "file,label\n", "frame,label,group,part\na,b,c\n", "frame,label,group,part\na,b,c,dev\n"]
 )
 def test_another_form_is_refused(text):
-    with pytest.raises(ValueError, match="columns|zip|part"):
+    with pytest.raises(ValueError, match="columns|line 2 is not frame, label, group and one of"):
         split_from_csv(text, group_noun="video")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
-from gi_edge.data.duplicates import clusters_from_frames
 from gi_edge.data.index import Index, index_from_folder
-from gi_edge.data.partition import SplitSettings, needs_clusters, split_from_frames
+from gi_edge.data.make_split import splits_from_index
+from gi_edge.data.partition import SplitSettings
 from gi_edge.data.pixels import DecodedFrames, decode_frames
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
@@ -119,16 +120,11 @@ def _check_parts(split: Split, classes: Sequence[str], source: Path) -> None:
 
 
 def _new_split(decoded: DecodedFrames, index: Index, settings: TrainSettings, progress: Progress) -> Split:
-    clusters: Mapping[str, str] | None = None
-    if needs_clusters(decoded.frames, settings.split_by):
-        clusters = clusters_from_frames(decoded.frames, progress, f"near-duplicates {index.name}").by_frame
-    return split_from_frames(
-        decoded.frames,
-        index.classes,
-        SplitSettings(by=settings.split_by, seed=settings.seed, holdout_fraction=settings.holdout_fraction),
-        group_noun=index.spec.group_noun,
-        clusters=clusters,
-    )
+    wanted = SplitSettings(by=settings.split_by, seed=settings.seed, holdout_fraction=settings.holdout_fraction)
+    made = splits_from_index(dataclasses.replace(index, frames=decoded.frames), wanted, progress)
+    for note in made.notes:
+        progress.say(note)
+    return made.splits[""]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

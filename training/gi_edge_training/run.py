@@ -83,7 +83,7 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             split=_split_info(data),
             classes=data.classes,
             preprocess=data.preprocess,
-            config=settings.model_dump(mode="json"),
+            config=_config(job, settings),
             provenance=provenance_now(_PACKAGES),
             trainable_weights=trained,
             total_weights=total,
@@ -113,6 +113,14 @@ def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> E
     return evaluation_on_split(data.split, data.spec, "test", predictions, data.classes, name)
 
 
+def _config(job: TrainJob, settings: TrainSettings) -> dict[str, object]:
+    """Return the settings as they were used; a given split takes the place of those that would make one."""
+    config = settings.model_dump(mode="json")
+    if job.split is not None:
+        config |= {"split_by": f"file {job.split.name}", "holdout_fraction": None}
+    return config
+
+
 def _fingerprint(settings: TrainSettings, data: TrainingData, backbone: BackboneInfo) -> str:
     """Return a sha256 of all that decides the outcome of a run."""
     parts = (
@@ -140,7 +148,8 @@ def _tell(progress: Progress, data: TrainingData, backbone: BackboneInfo, model:
 def _dataset_info(job: TrainJob, data: TrainingData) -> DatasetInfo:
     return DatasetInfo(
         name=job.dataset,
-        spec=job.spec,
+        spec=Path(job.spec).name,
+        own_spec=data.spec.model_copy(update={"name": Path(job.spec).name}) if job.spec.endswith(".toml") else None,
         exclude=job.exclude,
         licence=data.spec.licence,
         citation=data.spec.citation,
