@@ -11,6 +11,7 @@ from gi_edge.cli.options import data_options, force_option
 
 if TYPE_CHECKING:
     from gi_edge.data.audit import SplitAudit
+    from gi_edge.data.check import Finding
     from gi_edge.data.index import Index
     from gi_edge.data.split import Split
     from gi_edge.progress import Progress
@@ -37,7 +38,9 @@ def check(**given: Any) -> None:  # noqa: ANN401
 
     progress, broken = ConsoleProgress(), []
     for name, entry in chosen_datasets(workspace(), **{key: given[key] for key in _CHOSEN}).items():
-        found = check_dataset(_index(name, entry), progress)
+        index, unknown = _index_to_check(name, entry)
+        checked = check_dataset(index, progress)
+        found = checked.model_copy(update={"findings": (*unknown, *checked.findings)})
         print_text(found.model_dump_json() if given["as_json"] else "\n".join(lines_from_check(found)))
         broken += [] if is_usable(found) else [name]
     if broken and given["strict"]:
@@ -137,6 +140,22 @@ def _index(name: str, entry: DatasetEntry) -> Index:
     from gi_edge.data.spec import read_spec
 
     return index_from_folder(name, entry.path, read_spec(entry.spec), entry.exclude)
+
+
+def _index_to_check(name: str, entry: DatasetEntry) -> tuple[Index, tuple[Finding, ...]]:
+    """Return the index without the folders that are no class of the spec, and these as findings."""
+    from gi_edge.data.check import Finding
+    from gi_edge.data.layout import UnknownClassError
+
+    try:
+        return _index(name, entry), ()
+    except UnknownClassError as error:
+        detail = f"no class of spec '{entry.spec}': training refuses it; rename it, or --exclude it"
+        findings = (
+            Finding(kind="unknown-class", severity="error", frame=folder, detail=detail) for folder in error.names
+        )
+        left_out = entry.model_copy(update={"exclude": (*entry.exclude, *error.names)})
+        return _index(name, left_out), tuple(findings)
 
 
 def _shown(path: Path) -> str:

@@ -25,7 +25,7 @@ Severity = Literal["error", "warning", "note"]
 _Lost = Literal["unreadable", "truncated", "empty", "not-an-image", "huge", "not-a-file", "no-permission"]
 _Changed = Literal["identical-files", "cmyk", "sixteen-bit", "alpha", "animated", "tiny"]
 _Noted = Literal["exif-rotated", "greyscale", "palette", "wrong-suffix"]
-Kind = Literal[_Lost, "two-labels", _Changed, _Noted]
+Kind = Literal["unknown-class", _Lost, "two-labels", _Changed, _Noted]
 """In the order of a report: errors, warnings, notes; but truncated is a warning where all pixels could be read. cmyk is
 any colour space but RGB and grey, sixteen-bit any depth above 8 bits a channel, animated any file of several pages."""
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -106,12 +106,12 @@ def labelled_from_folders(
 ) -> list[Labelled]:
     """Return the images in class folders, with class and part. Images directly in the root belong to no class.
 
-    Raises: DataError if a folder with images belongs to no class of the spec and is not named in exclude.
+    Raises: UnknownClassError if folders with images belong to no class of the spec and are not named in exclude.
     """
     spellings = spec.class_spellings
     parts = {class_key(name): part for name, part in spec.part_folders.items()}
     excluded = {class_key(name) for name in exclude}
-    found = []
+    found, unknown = [], []
     for folder, names in sorted(listing.images.items()):
         if not folder:
             continue
@@ -123,19 +123,27 @@ def labelled_from_folders(
         if label is None:
             if excluded.intersection(above):
                 continue
-            raise _unknown_class(folder, spec, dataset)
+            unknown.append(folder)
+            continue
         part = next((parts[key] for key in above if key in parts), None)
         found += [Labelled(f"{folder}/{name}", label, part=part) for name in names]
+    if unknown:
+        raise UnknownClassError(unknown, spec, dataset)
     return found
 
 
-def _unknown_class(folder: str, spec: DatasetSpec, dataset: str) -> DataError:
-    name = folder.rpartition("/")[2]
-    return DataError(
-        f"dataset '{dataset}': folder '{folder}' is no class of spec '{spec.name}' "
-        f"({did_you_mean(name, spec.classes)})",
-        fix=f"rename the folder, or leave it out: --exclude {shlex.quote(name)}",
-    )
+class UnknownClassError(DataError):
+    """Folders with images are no class of the spec. names: their last parts, in order."""
+
+    def __init__(self, folders: Sequence[str], spec: DatasetSpec, dataset: str) -> None:
+        self.names = tuple(dict.fromkeys(folder.rpartition("/")[2] for folder in folders))
+        more = f", nor are {len(folders) - 1} more" if len(folders) > 1 else ""
+        super().__init__(
+            f"dataset '{dataset}': folder '{folders[0]}' is no class of spec '{spec.name}'{more} "
+            f"({did_you_mean(self.names[0], spec.classes)})",
+            fix="rename the folders, or leave them out: "
+            + " ".join(f"--exclude {shlex.quote(name)}" for name in self.names),
+        )
 
 
 def check_unpacked(listing: Listing, labels: Iterable[str], spec: DatasetSpec, where: tuple[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -161,3 +162,22 @@ def test_every_model_is_loaded_from_the_bundle_that_was_hashed(workspace, monkey
     monkeypatch.setattr(bench_run, "open_session", spy)
     run(job(workspace), Silent())
     assert [path.name for path in opened] == ["model.fp32.onnx", "model.fp16.onnx"]
+
+
+@pytest.mark.parametrize(("words", "found"), [(["--batch-size", 0], "batch_sizes"), (["--threads", 0], "threads")])
+def test_settings_that_cannot_be_are_refused(workspace, gi_edge, words, found):
+    done = gi_edge("bench", "lesions", *words, cwd=workspace)
+    assert done.code == 1
+    assert found in done.err
+
+
+def test_no_warm_up_is_what_it_says(workspace, gi_edge, tmp_path):
+    words = ["bench", "lesions", "--speed-only", "--precision", "fp32", "--warmup-seconds", 0]
+    quick = ["--minimum-seconds", 0.05, "--batch-size", 1, "--output", tmp_path / "r.json"]
+    done = gi_edge(*words, *quick, cwd=workspace)
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "r.json").read_text())["settings"]["warmup_seconds"] == 0
+    kept = gi_edge(*words, *quick, cwd=workspace)
+    assert kept.code == 1
+    assert "--force" in kept.err
+    assert gi_edge(*words, "--output", tmp_path / "r.html", cwd=workspace).code == 2

@@ -48,6 +48,21 @@ def test_check_names_what_is_broken_and_strict_says_no(lesions, gi_edge):
     assert {finding["kind"] for finding in json.loads(strict.out)["findings"]} == {"empty", "two-labels"}
 
 
+def test_check_reports_folders_that_are_no_class_and_goes_on(tmp_path, gi_edge):
+    root = write_replica("kvasir-v2", tmp_path / "kvasir-v2")
+    (root / "polyps").rename(root / "my-own")
+    (root / "ulcerative-colitis").rename(root / "colitis")
+    done = gi_edge("data", "check", "--data", root, "--spec", "kvasir-v2", "--json", "--strict", cwd=tmp_path)
+    assert done.code == 3
+    found = json.loads(done.out)
+    unknown = [finding["frame"] for finding in found["findings"] if finding["kind"] == "unknown-class"]
+    assert unknown == ["colitis", "my-own"]
+    assert found["frames"] == 12
+    refused = gi_edge("train", "--data", root, "--spec", "kvasir-v2", cwd=tmp_path)
+    assert refused.code == 1
+    assert "--exclude colitis --exclude my-own" in refused.err
+
+
 # --- split
 
 

@@ -227,3 +227,13 @@ def test_links_that_lead_nowhere_are_passed_over(tmp_path):
     index = index_from_folder("set", tmp_path / "set", read_spec("folders"))
     assert len(index.frames) == 6
     assert len(image_files(folder)) == 2
+
+
+def test_images_below_a_class_folder_are_not_passed_over_in_silence(tmp_path):
+    write_frames(tmp_path / "set", per_class=2)
+    deeper = next(path for path in (tmp_path / "set").iterdir() if path.is_dir())
+    (deeper / "patient1").mkdir()
+    next(deeper.glob("*.jpg")).rename(deeper / "patient1" / "000.jpg")
+    with pytest.raises(DataError, match="1 images lie deeper than in their class folder") as caught:
+        index_from_folder("set", tmp_path / "set", read_spec("folders"))
+    assert "nested-class-folders" in caught.value.fix
