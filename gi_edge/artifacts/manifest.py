@@ -83,6 +83,10 @@ class Provenance(Value):
     gi_edge_version: str
     python: str
     packages: dict[str, str]
+    train_seconds: float | None = None
+    """Wall time of the training loop, resumed parts together."""
+    peak_memory_bytes: int | None = None
+    """Largest memory of the training process; on a GPU, what PyTorch held there."""
 
 
 class Manifest(Value):

@@ -16,6 +16,7 @@ _VERBS = {
     "data": "Check, split and audit datasets before anything is trained.",
     "train": "Fit a LoRA adapter on a frozen ConvNeXt-V2.",
     "evaluate": "Score an adapter or a bundle, with intervals and baselines.",
+    "compare": "Put adapters beside one another, with paired differences.",
     "export": "Merge an adapter and write a bundle of checked ONNX models.",
     "bench": "Prove that bundles answer as the trained model did, then time them.",
     "predict": "Classify images with a bundle.",

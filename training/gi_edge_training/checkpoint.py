@@ -23,6 +23,8 @@ class RunState:
     """One record per finished epoch."""
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """On the CPU: "weights/NAME" now, "best/NAME" of the best epoch, "optimizer/NAME/KEY"."""
+    seconds: float = 0.0
+    """Wall time of the finished epochs."""
 
 
 class CheckpointFile:
@@ -54,12 +56,12 @@ class CheckpointFile:
                 f"the unfinished run {self.path} had other settings, frames, split or base weights",
                 fix=f"give the settings it had, or {anew}",
             )
-        return RunState(history, tensors)
+        return RunState(history, tensors, float(metadata.get("seconds", 0.0)))
 
     def write(self, state: RunState) -> None:
         """Replace the state."""
         history = json.dumps([record.model_dump(mode="json") for record in state.history])
-        metadata = {"fingerprint": self.fingerprint, "history": history}
+        metadata = {"fingerprint": self.fingerprint, "history": history, "seconds": repr(state.seconds)}
         write_atomic(self.path, safetensors.torch.save(state.tensors, metadata))
 
     def remove(self) -> None:

@@ -59,6 +59,7 @@ def fit(
         for epoch in range(len(state.history) + 1, settings.epochs + 1):
             if _is_over(state.history, settings.patience):
                 break
+            started = time.perf_counter()
             torch.manual_seed(epoch_seed(settings.seed, epoch))
             rates = (
                 settings.learning_rate * learning_rate_factor(step, steps * settings.epochs, settings.warmup_fraction)
@@ -69,6 +70,7 @@ def fit(
             is_best = score > max((record.val_macro_f1 for record in state.history), default=-1.0)
             state.history.append(EpochRecord(epoch=epoch, loss=mean, val_macro_f1=score))
             _remember(state, trained, optimizer, is_best=is_best)
+            state.seconds += time.perf_counter() - started
             checkpoint.write(state)
             progress.say(f"epoch {epoch}/{settings.epochs}: training loss {mean:.3f}, validation macro-F1 {score:.3f}")
     _load(trained, state.tensors, "best/")

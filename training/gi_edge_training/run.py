@@ -29,7 +29,7 @@ from gi_edge_training.card import card_from_manifest
 from gi_edge_training.checkpoint import CheckpointFile, RunState, check_no_unfinished_run
 from gi_edge_training.config import TrainJob, TrainSettings
 from gi_edge_training.data import TrainingData, read_training_data, training_loader
-from gi_edge_training.engine import accelerator_from_settings, device_from_name, resolved_settings
+from gi_edge_training.engine import accelerator_from_settings, device_from_name, peak_memory_bytes, resolved_settings
 from gi_edge_training.loop import Fitting, best_epoch, fit
 from gi_edge_training.loss import loss_from_settings
 
@@ -84,7 +84,9 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             classes=data.classes,
             preprocess=data.preprocess,
             config=_config(job, settings),
-            provenance=provenance_now(_PACKAGES),
+            provenance=provenance_now(_PACKAGES).model_copy(
+                update={"train_seconds": state.seconds, "peak_memory_bytes": peak_memory_bytes(device)}
+            ),
             trainable_weights=trained,
             total_weights=total,
             history=history,
