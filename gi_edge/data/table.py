@@ -16,19 +16,8 @@ from gi_edge.data.split import Part
 from gi_edge.errors import DataError, did_you_mean
 
 USUAL_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "file": (
-        "file",
-        "filename",
-        "file name",
-        "image",
-        "image id",
-        "image name",
-        "path",
-        "file path",
-        "image path",
-        "frame",
-    ),
-    "label": ("label", "labels", "class", "class name", "finding", "finding class", "category", "diagnosis"),
+    "file": ("file", "file name", "image", "image id", "image name", "path", "image path", "frame", "file path"),
+    "label": ("label", "class", "class name", "finding", "finding class", "category", "diagnosis", "labels"),
     "group": ("group", "patient", "patient id", "num patient", "video", "video id", "case", "case id"),
     "part": ("part", "split", "set", "set type", "subset"),
 }
@@ -150,14 +139,13 @@ def read_split_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
     usual ones. part is train, val, test, "fold-0", … or as the file spells it. Raises: as read_label_rows.
     """
     lines, headers = _lines(path, DELIMITERS + spec.csv_delimiter)
-    official = spec.official
-    first = (
-        {"file": official.file_column, "label": official.label_column, "part": official.fold_column} if official else {}
-    )
-    columns = {}
-    for name, usual in USUAL_HEADERS.items():
-        named = filter(None, (first.get(name), getattr(spec.csv_columns, name)))
-        columns[name] = _column(name, (*named, *usual, *(FOLD_HEADERS if name == "part" else ())), headers, path)
+    wanted = {name: [getattr(spec.csv_columns, name), *usual] for name, usual in USUAL_HEADERS.items()}
+    wanted["part"] += FOLD_HEADERS
+    if spec.official is not None:
+        wanted["file"].insert(0, spec.official.file_column)
+        wanted["label"].insert(0, spec.official.label_column)
+        wanted["part"].insert(0, spec.official.fold_column)
+    columns = {name: _column(name, [*filter(None, known)], headers, path) for name, known in wanted.items()}
     return [dataclasses.replace(row, part=_part_or_fold(row.part)) for row in _rows(lines, columns, path)]
 
 
