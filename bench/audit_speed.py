@@ -31,7 +31,7 @@ def main() -> None:
             ]
             (Path(folder) / part).write_text("\n".join(["filename,label", *lines]), encoding="utf-8")
         start = time.perf_counter()
-        rows = [row for part in ("train", "test") for row in rows_from_csv(Path(folder) / part, part, spec)]
+        rows = [row for part in ("train", "test") for row in rows_from_csv(Path(folder) / part, spec, part)]
     times = [("read the CSVs", time.perf_counter() - start)]
     for title, near in (("audit", None), (f"audit with {PAIRS:,} near pairs", pairs)):
         start = time.perf_counter()

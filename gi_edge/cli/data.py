@@ -97,7 +97,9 @@ def split(**given: Any) -> None:  # noqa: ANN401
 @data_options
 @click.option("--split", "split_file", type=click.Path(path_type=Path), help="A split of gi-edge data split.")
 @click.option(
-    "--split-files", is_flag=True, help="FILES are CSVs with file and label: the first trains, the last tests."
+    "--split-files",
+    is_flag=True,
+    help="FILES are CSVs with file and label, one per part: the first trains, the last tests. Or one with all parts.",
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--names-only", is_flag=True, help="Read no image: near-duplicates are not sought.")
@@ -180,20 +182,23 @@ def _tell_split(path: Path, split: Split, progress: Progress, *, as_json: bool) 
 
 def _audit_of_files(place: Workspace, given: dict[str, Any]) -> tuple[SplitAudit, None]:
     from gi_edge.data.audit import audit_rows
-    from gi_edge.data.audit_rows import rows_from_csv
+    from gi_edge.data.audit_rows import rows_from_csv, train_and_test
     from gi_edge.data.spec import read_spec
+    from gi_edge.data.split import CLUSTER_NOUN, are_clusters
 
-    name = given["spec"] or (place.dataset(given["dataset"]).spec if given["dataset"] else "folders")
-    spec = read_spec(name)
-    parts = [path.stem for path in given["files"]]
-    if len(parts) < 2 or len(set(parts)) < len(parts):
-        raise click.UsageError("--split-files needs two or more CSVs of different names")
-    rows = [
-        row
-        for path, part in zip(given["files"], parts, strict=True)
-        for row in rows_from_csv(path, part, spec, names_repeat=spec.group_pattern is None)
-    ]
-    return audit_rows(rows, train=parts[0], test=parts[-1], group_noun=spec.group_noun), None
+    spec = read_spec(given["spec"] or (place.dataset(given["dataset"]).spec if given["dataset"] else "csv"))
+    files, parts = given["files"], [path.stem for path in given["files"]]
+    if len(set(parts)) < len(parts):
+        raise click.UsageError("--split-files needs CSVs of different names, or one CSV with a part or fold column")
+    if len(files) == 1:
+        rows = rows_from_csv(files[0], spec)
+        train, test = train_and_test(rows)
+    else:
+        rows = tuple(row for path, part in zip(files, parts, strict=True) for row in rows_from_csv(path, spec, part))
+        train, test = parts[0], parts[-1]
+    groups = {row.group for row in rows if row.group is not None}
+    noun = CLUSTER_NOUN if groups and are_clusters(groups) else spec.group_noun
+    return audit_rows(rows, train=train, test=test, group_noun=noun), None
 
 
 def _audit_of_split(
@@ -209,14 +214,15 @@ def _audit_of_split(
 
     spec = read_spec(entry.spec)
     split = read_split(path, group_noun=spec.group_noun)
-    rows = rows_from_split(split, spec)
-    near, paths = None, None
-    if not given["names_only"]:
+    near, paths, index = None, None, None
+    if not given["names_only"] or entry.path.is_dir():
         index = index_of_split(_index(name, entry), split, str(path))
+    if index is not None and not given["names_only"]:
         part_of = {row.frame: str(row.part) for row in split.rows}
         near = near_pairs_across_parts(index.frames, part_of, progress, f"near-duplicates {name}")
         paths = {frame.id: frame.path for frame in index.frames}
     noun = split.group_noun if split.group_noun == CLUSTER_NOUN else spec.group_noun
+    rows = rows_from_split(split, spec, index)
     audit = audit_rows(rows, train="train", test="test", near_duplicates=near, group_noun=noun)
     return audit, paths
 

@@ -47,7 +47,7 @@ class SplitAudit(Value):
     leaks: bool
     """Whether the test part shares groups, files or many near-copies with another part."""
     verdict: str
-    """One sentence: what a score on this split can and cannot show."""
+    """One sentence: what a score on this split can and cannot show, and whether other parts than test share."""
     parts: tuple[PartSupport, ...]
     """The training part first, the test part last."""
     pairs: tuple[PartPair, ...]
@@ -91,7 +91,7 @@ def audit_rows(
         test=test,
         group_noun=group_noun,
         leaks=any(pair.is_leaking for pair in own),
-        verdict=_verdict(own, supports, majority, pixel_free, group_noun),
+        verdict=_verdict(pairs, supports, majority, pixel_free, group_noun),
         parts=supports,
         pairs=pairs,
         conflicts=conflicts_from_parts(parts),
@@ -126,7 +126,8 @@ def _verdict(
     pixel_free: PixelFreeBaseline | None,
     noun: str,
 ) -> str:
-    leaking = next((pair for pair in pairs if pair.is_leaking), None)
+    held = supports[-1].part
+    leaking = next((pair for pair in pairs if pair.is_leaking and pair.second == held), None)
     if leaking is None:
         return _clean_verdict(pairs, supports, noun)
     if pixel_free is not None and _is_ahead(pixel_free, majority):
@@ -135,7 +136,7 @@ def _verdict(
             "does not show that a model recognises anything in a new patient."
         )
     return (
-        f"{_leak_words(leaking, noun)}: a score on this split can be higher than on a new "
+        f"P{_leak_words(leaking, noun)[1:]}: a score on this split can be higher than on a new "
         f"{noun if leaking.groups else 'patient'}, and does not show by how much."
     )
 
@@ -157,36 +158,50 @@ def _leak_words(pair: PartPair, noun: str) -> str:
     """Name the gravest thing two parts have in common."""
     if pair.groups:
         return (
-            f"Part '{pair.second}' has {_counted(pair.frames, 'frame')} ({_percent(pair.share)}) from "
+            f"part '{pair.second}' has {_counted(pair.frames, 'frame')} ({_percent(pair.share)}) from "
             f"{_counted(len(pair.groups), noun)} that part '{pair.first}' holds too"
         )
     if pair.files:
-        return f"Part '{pair.second}' has {_counted(len(pair.files), 'file')} in common with part '{pair.first}'"
+        return f"part '{pair.second}' has {_counted(len(pair.files), 'file')} in common with part '{pair.first}'"
     return (
-        f"Part '{pair.second}' has {_counted(pair.near_frames or 0, 'frame')} ({_percent(pair.near_share or 0.0)}) "
+        f"part '{pair.second}' has {_counted(pair.near_frames or 0, 'frame')} ({_percent(pair.near_share or 0.0)}) "
         f"with a near-copy in part '{pair.first}'"
     )
 
 
 def _clean_verdict(pairs: Sequence[PartPair], supports: Sequence[PartSupport], noun: str) -> str:
+    """Say what a test part without a leak shows; pairs are of all parts, and the others may still share."""
     held = supports[-1]
+    shared = next((pair for pair in pairs if pair.is_leaking), None)
+    where = f"of part '{held.part}' is in another part" if shared else "is in two parts"
+    return f"{_clean_words(where, pairs, supports, noun)}{_choice_words(shared, noun) if shared else ''}."
+
+
+def _clean_words(where: str, pairs: Sequence[PartPair], supports: Sequence[PartSupport], noun: str) -> str:
+    held = supports[-1]
+    one_patient = "one patient's frames can be on both sides, so a score on this split does not show that a model works"
     if held.groups is None or any(support.ungrouped for support in supports):
         sought = pairs[0].near_pairs is not None
         return (
-            f"No file is in two parts{' and near-copies are rare' if sought else ''}, but the {_other(noun)} of "
-            f"{_ungrouped(supports)} is not known{'' if sought else ' and near-copies were not sought'}: one patient's "
-            "frames can be on both sides, so a score on this split does not show that a model works on a new patient."
+            f"No file {where}{' and near-copies are rare' if sought else ''}, but the {_other(noun)} of "
+            f"{_ungrouped(supports)} is not known{'' if sought else ' and near-copies were not sought'}: "
+            f"{one_patient} on a new patient"
         )
     if noun == CLUSTER_NOUN:
-        return (
-            f"No {noun} is in two parts, but no video or patient is known: one patient's frames can be on both sides, "
-            "so a score on this split does not show that a model works on a new patient."
-        )
+        return f"No {noun} {where}, but no video or patient is known: {one_patient} on a new patient"
     thin = [item.label for item in held.classes if (item.groups or 0) < FEW_GROUPS]
     limit = f"classes that fewer than {FEW_GROUPS} of them show ({_some(thin)})" if thin else "another clinic or device"
     return (
-        f"No {noun} is in two parts: a score on this split shows how a model does on {_counted(held.groups, noun)} "
-        f"that training never saw; it cannot speak of {limit}."
+        f"No {noun} {where}: a score on this split shows how a model does on {_counted(held.groups, noun)} "
+        f"that training never saw; it cannot speak of {limit}"
+    )
+
+
+def _choice_words(pair: PartPair, noun: str) -> str:
+    """Say what two parts share that are both not the test part, as the end of a sentence."""
+    return (
+        f"; and {_leak_words(pair, noun)}, so a choice made on part '{pair.second}' need not hold for a new "
+        f"{noun if pair.groups and noun != CLUSTER_NOUN else 'patient'}"
     )
 
 

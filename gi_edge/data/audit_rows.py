@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gi_edge.data.classnames import class_from_name
+from gi_edge.data.index import Index, group_and_number
+from gi_edge.data.layout import Labelled
 from gi_edge.data.spec import DatasetSpec
 from gi_edge.data.split import Split
+from gi_edge.data.table import read_split_rows
 from gi_edge.errors import DataError
-
-FILE_HEADERS = frozenset({"file", "filename", "filepath", "frame", "image", "imagename", "imagepath", "path"})
-LABEL_HEADERS = frozenset({"category", "class", "classname", "finding", "findingclass", "label", "labels"})
-GROUP_HEADERS = frozenset({"group", "patient", "patientid", "video", "videoid"})
-"""Header names in lower case, without what is neither letter nor digit: "file-name" and "File_Name" are "filename"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,100 +27,86 @@ class AuditRow:
     number: int | None
     """Number of the frame in its video; None where it is not known."""
     part: str
+    file: str = ""
+    """What the frame has in common with no other image, if that is not its id: path or bare name."""
 
     @property
     def key(self) -> str:
-        """What makes two rows one file: the bare name where it holds video and number, else the whole id."""
-        return self.frame if self.group is None or self.number is None else _bare_name(self.frame)
+        """What makes two rows one file."""
+        return self.file or self.frame
 
 
-def rows_from_split(split: Split, spec: DatasetSpec) -> tuple[AuditRow, ...]:
-    """Return the rows of a split; a group that the split leaves open is read from the file name, as is the number."""
+def rows_from_split(split: Split, spec: DatasetSpec, index: Index | None = None) -> tuple[AuditRow, ...]:
+    """Return the rows of a split. index: of its frames; it knows groups that the split leaves open, and the files.
+
+    Without an index, group and number are read from the file name where the spec has a rule for it, and files are
+    told by name where names do not repeat across classes.
+    """
+    frames = {} if index is None else {frame.id: frame for frame in index.frames}
     rows = []
     for row in split.rows:
-        group, number = _group_and_number(row.frame, spec) or (None, None)
-        rows.append(AuditRow(row.frame, row.label, row.group or group, number, row.part))
+        item, frame = Labelled(row.frame, row.label, row.group or None), frames.get(row.frame)
+        if index is not None and frame is not None:
+            group, number = item.group or frame.group, frame.number
+            file = frame.path.relative_to(index.root).as_posix()
+        else:
+            known = group_and_number(item, spec) if spec.group_from == "file-name" else None
+            group, number = known or (item.group, None)
+            file = row.frame if spec.names_repeat else item.name
+        file = item.name if _is_in_name(number, spec) else file
+        rows.append(AuditRow(row.frame, row.label, group, number, row.part, file))
     return tuple(rows)
 
 
-def rows_from_csv(path: Path, part: str, spec: DatasetSpec, *, names_repeat: bool = False) -> tuple[AuditRow, ...]:
-    """Read an official split file, ``,`` or ``;`` between columns, as one part.
+def rows_from_csv(path: Path, spec: DatasetSpec, part: str | None = None) -> tuple[AuditRow, ...]:
+    """Read a split file, see read_split_rows. part: the part that the file is; None: a column of it names the parts.
 
-    Group and number come from the file name by the spec's rule; where it has none, the group comes from a column
-    for it, if there is one. names_repeat: file names repeat across classes, as in GastroVision, so that class and
-    name together are the frame's id.
+    Labels are the classes of the spec where they spell one. A file is told by its path or name as the CSV gives it,
+    and by label and name where bare names repeat across classes.
 
-    Raises: DataError naming the line, if the file cannot be read, its header is unknown or a row is not usable.
+    Raises: DataError naming the line, if the file cannot be read, a column is not there or a row is not usable.
     """
-    lines = _lines(path)
-    _, header = next(lines, (1, []))
-    columns = [_column(header, known) for known in (FILE_HEADERS, LABEL_HEADERS, GROUP_HEADERS)]
-    if columns[0] is None or columns[1] is None:
-        raise DataError(
-            f"{path} line 1: no column for the {'file' if columns[0] is None else 'label'}, found {header}",
-            fix=f"put 'filename,label' in line 1 of {path}",
-        )
+    listed = read_split_rows(path, spec)
+    labels = {row.label: class_from_name(row.label, spec.classes) or row.label for row in listed}
     rows = []
-    for number, cells in lines:
-        where = f"{path} line {number}"
-        name, label = _cell(cells, columns[0]), _cell(cells, columns[1])
-        if not name or not label:
+    for row in listed:
+        item = Labelled(row.file, labels[row.label], row.group, part or row.part)
+        known = group_and_number(item, spec)
+        if known is None:
             raise DataError(
-                f"{where}: no {'label' if name else 'file name'}, found {cells}", fix=f"correct or remove {where}"
+                f"{path}, line {row.line}: '{row.file}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
+                fix="correct the name, or use --spec csv (which then knows no groups but those of a column)",
             )
-        found = _group_and_number(name, spec)
-        if found is None:
+        if item.part is None:
             raise DataError(
-                f"{where}: '{name}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
-                fix="correct the name, or use --spec folders (which then knows no groups)",
+                f"{path}, line {row.line}: '{row.file}' is in no part",
+                fix="write the part into a column 'part', or give one CSV per part",
             )
-        group = found[0] or _cell(cells, columns[2]) or None
-        rows.append(AuditRow(f"{label}/{name}" if names_repeat else name, label, group, found[1], part))
+        rows.append(AuditRow(row.file, item.label, *known, item.part, _listed_file(item, known[1], spec)))
     if not rows:
-        raise DataError(f"{path} lists no frame", fix=f"give a CSV with rows instead of {path}")
+        raise DataError(f"{path} lists no labelled frame", fix=f"give a CSV with rows instead of {path}")
     return tuple(rows)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and cells, blank lines left out."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", fix=f"check that {path} exists") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8: {error.reason} at byte {error.start}", fix=f"save {path} as UTF-8"
-        ) from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error as error:
-        where = f"{path} line {reader.line_num}"
-        raise DataError(f"{where}: {error}", fix=f"correct or remove {where}") from error
+def train_and_test(rows: Sequence[AuditRow]) -> tuple[str, str]:
+    """Return the parts that train and test: those of these names, else the first and the last by name.
+
+    Raises: DataError if there is one part only.
+    """
+    names = sorted({row.part for row in rows})
+    if len(names) < 2:
+        raise DataError(f"all frames are in part '{names[0]}'", fix="give a split of two or more parts")
+    train = "train" if "train" in names else next(name for name in names if name != "test")
+    test = "test" if "test" in names else next(name for name in reversed(names) if name != train)
+    return train, test
 
 
-def _column(header: Sequence[str], known: frozenset[str]) -> int | None:
-    return next((i for i, name in enumerate(header) if re.sub(r"[\W_]", "", name).lower() in known), None)
+def _listed_file(item: Labelled, number: int | None, spec: DatasetSpec) -> str:
+    if _is_in_name(number, spec):
+        return item.name
+    return f"{item.label}/{item.name}" if spec.names_repeat and item.name == item.path else item.path
 
 
-def _cell(cells: Sequence[str], column: int | None) -> str:
-    return "" if column is None or column >= len(cells) else cells[column]
-
-
-def _group_and_number(frame: str, spec: DatasetSpec) -> tuple[str | None, int | None] | None:
-    """Return group and number by the spec's rule, both None if it has none; None if the name does not follow it."""
-    if spec.group_pattern is None:
-        return None, None
-    match = re.match(spec.group_pattern, _bare_name(frame))
-    if match is None:
-        return None
-    number = match.groupdict().get("number")
-    return match["group"], None if number is None else int(number)
-
-
-def _bare_name(frame: str) -> str:
-    return re.split(r"[/\\]", frame)[-1]
+def _is_in_name(number: int | None, spec: DatasetSpec) -> bool:
+    """Whether the bare name holds video and number, and so names one image."""
+    return number is not None and spec.group_from == "file-name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
     classes = tuple(sorted({item.label for item in kept}))
     if len(classes) < 2:
         raise _too_few_classes(name, root, spec, len(classes))
-    return Index(name, spec, root, classes, _frames(kept, classes, root, _group_rule(spec, name)))
+    return Index(name, spec, root, classes, _frames(kept, classes, root, spec, name))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -122,6 +122,20 @@ def _has_classes(spec: DatasetSpec, class_names: Sequence[str], least: float = 0
     """Whether the names are classes of a spec that lists its classes, and at least a share of them."""
     found = {class_from_name(item, spec.classes) for item in class_names} if spec.classes else set()
     return bool(found) and None not in found and len(found) >= least * len(spec.classes)
+
+
+def group_and_number(item: Labelled, spec: DatasetSpec) -> tuple[str | None, int | None] | None:
+    """Return the group of a file and its number in it, each None if not known; a group already given stays.
+
+    None: the file has no group and does not follow the group_pattern, as the spec says that it must.
+    """
+    if spec.group_pattern is None:
+        return item.group, None
+    match = re.match(spec.group_pattern, item.name if spec.group_from == "file-name" else item.path)
+    if match is None:
+        return (item.group, None) if item.group is not None or spec.group_optional else None
+    number = match.groupdict().get("number")
+    return item.group or match["group"], None if number is None else int(number)
 
 
 def frames_by_id(index: Index, ids: Sequence[str]) -> tuple[Frame, ...]:
@@ -183,7 +197,7 @@ def _too_few_classes(name: str, root: Path, spec: DatasetSpec, count: int) -> Da
 
 
 def _frames(
-    found: Sequence[Labelled], classes: Sequence[str], root: Path, group_of: Callable[[Labelled], _Group]
+    found: Sequence[Labelled], classes: Sequence[str], root: Path, spec: DatasetSpec, dataset: str
 ) -> tuple[Frame, ...]:
     number = {label: position for position, label in enumerate(classes)}
     ids = [f"{item.label}/{item.name}" for item in found]
@@ -192,32 +206,17 @@ def _frames(
     if len(set(ids)) < len(ids):  # a path below the root equals the class and name of another frame
         ids = [f"{item.label}/{item.path}" for item in found]
     frames = [
-        Frame(key, root / item.path, number[item.label], *group_of(item), item.part)
+        Frame(key, root / item.path, number[item.label], *_known_group(item, spec, dataset), item.part)
         for item, key in zip(found, ids, strict=True)
     ]
     return tuple(sorted(frames, key=lambda frame: frame.id))
 
 
-_Group = tuple[str | None, int | None]
-"""Group and number of a frame."""
-
-
-def _group_rule(spec: DatasetSpec, dataset: str) -> Callable[[Labelled], _Group]:
-    if spec.group_pattern is None:
-        return lambda item: (item.group, None)
-    pattern = re.compile(spec.group_pattern)
-    has_number = "number" in pattern.groupindex
-
-    def group_of(item: Labelled) -> _Group:
-        match = pattern.match(item.name if spec.group_from == "file-name" else item.path)
-        if match is not None:
-            number = match["number"] if has_number else None
-            return item.group or match["group"], None if number is None else int(number)
-        if item.group is not None or spec.group_optional:
-            return item.group, None
+def _known_group(item: Labelled, spec: DatasetSpec, dataset: str) -> tuple[str | None, int | None]:
+    found = group_and_number(item, spec)
+    if found is None:
         raise DataError(
             f"dataset '{dataset}': '{item.name}' carries no {spec.group_noun} id as spec '{spec.name}' expects",
             fix="remove the file, or use --spec folders (which then splits by frame)",
         )
-
-    return group_of
+    return found

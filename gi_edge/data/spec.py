@@ -65,6 +65,8 @@ class DatasetSpec(Value):
     """Whether some files follow no group_pattern and have no group."""
     group_noun: str = "group"
     """What a group is: video, patient."""
+    names_repeat: bool = False
+    """Whether different images of two classes can have one file name."""
     part_folders: dict[str, DeliveredPart] = Field(default_factory=dict)
     """Folder to the part that it is delivered as."""
     csv_file: str = ""

@@ -48,7 +48,7 @@ class Split(Value):
         for row in self.rows:
             if not row.group or part_of.setdefault(row.group, row.part) != row.part:
                 return "frame"
-        return "cluster" if _are_clusters(part_of) else "group"
+        return "cluster" if are_clusters(part_of) else "group"
 
     @property
     def fingerprint(self) -> str:
@@ -105,7 +105,7 @@ def split_from_rows(rows: Iterable[SplitRow], group_noun: str) -> Split:
     if twice is not None:
         raise ValueError(f"the frame '{twice}' is listed twice")
     groups = {row.group for row in ordered} - {""}
-    noun = "frame" if not groups else CLUSTER_NOUN if _are_clusters(groups) else group_noun
+    noun = "frame" if not groups else CLUSTER_NOUN if are_clusters(groups) else group_noun
     return Split(group_noun=noun, rows=ordered)
 
 
@@ -133,7 +133,8 @@ def split_from_csv(text: str, *, group_noun: str) -> Split:
     return split_from_rows(rows, group_noun)
 
 
-def _are_clusters(groups: Iterable[str]) -> bool:
+def are_clusters(groups: Iterable[str]) -> bool:
+    """Return whether all groups are near-duplicate clusters."""
     return all(_CLUSTER_ID.fullmatch(group) for group in groups)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,22 @@ from pathlib import Path
 
 from gi_edge.data.classnames import class_from_name, class_key
 from gi_edge.data.layout import Labelled, Listing
-from gi_edge.data.spec import CsvColumns, DatasetSpec
+from gi_edge.data.spec import DatasetSpec
 from gi_edge.data.split import Part
 from gi_edge.errors import DataError, did_you_mean
 
 USUAL_HEADERS: Mapping[str, tuple[str, ...]] = {
-    "file": ("file", "filename", "file name", "image", "image id", "image name", "path", "image path", "frame"),
-    "label": ("label", "class", "class name", "finding", "finding class", "category", "diagnosis"),
+    "file": ("file", "file name", "image", "image id", "image name", "path", "image path", "frame", "file path"),
+    "label": ("label", "class", "class name", "finding", "finding class", "category", "diagnosis", "labels"),
     "group": ("group", "patient", "patient id", "num patient", "video", "video id", "case", "case id"),
     "part": ("part", "split", "set", "set type", "subset"),
 }
 """Column to the headers taken for it, the first that is there; case and separators make no difference."""
+
+FOLD_HEADERS = ("fold", "split index")
+"""Headers taken for the part in a split file, where no usual one is there."""
+
+DELIMITERS = ",;\t"
 
 PART_NAMES: Mapping[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -32,7 +38,7 @@ PART_NAMES: Mapping[str, Part] = {
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One labelled file of a table; part is train, val or test."""
+    """One labelled file of a table; part is train, val or test, in a split file also a fold."""
 
     line: int
     file: str
@@ -117,18 +123,30 @@ def read_label_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
 
     Raises: DataError if the file is not readable, a column is not there, a row has no file or an unknown part.
     """
-    lines, headers = _lines(path, spec.csv_delimiter)
-    columns = {name: _column(name, headers, spec.csv_columns, path) for name in USUAL_HEADERS}
-    rows = []
-    for number, line in lines:
-        cells = {name: "" if at is None or at >= len(line) else line[at].strip() for name, at in columns.items()}
-        if not cells["label"]:
-            continue
-        if not cells["file"]:
-            raise DataError(f"{path}, line {number}: a label but no file", fix=f"complete or delete line {number}")
-        part = _part(cells["part"], path, number)
-        rows.append(LabelRow(number, cells["file"].replace("\\", "/"), cells["label"], cells["group"] or None, part))
-    return rows
+    lines, headers = _lines(path, spec.csv_delimiter or DELIMITERS)
+    columns = {}
+    for name, usual in USUAL_HEADERS.items():
+        named = getattr(spec.csv_columns, name)
+        columns[name] = _column(name, (named,) if named else usual, headers, path, needed=bool(named))
+    rows = _rows(lines, columns, path)
+    return [dataclasses.replace(row, part=_part(row.part or "", path, row.line)) for row in rows]
+
+
+def read_split_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
+    """Read a split file: one of the dataset's authors, one of gi-edge, or one with usual headers.
+
+    The columns that the spec names for official split files are taken before those of its label file, both before
+    usual ones. part is train, val, test, "fold-0", … or as the file spells it. Raises: as read_label_rows.
+    """
+    lines, headers = _lines(path, DELIMITERS + spec.csv_delimiter)
+    wanted = {name: [getattr(spec.csv_columns, name), *usual] for name, usual in USUAL_HEADERS.items()}
+    wanted["part"] += FOLD_HEADERS
+    if spec.official is not None:
+        wanted["file"].insert(0, spec.official.file_column)
+        wanted["label"].insert(0, spec.official.label_column)
+        wanted["part"].insert(0, spec.official.fold_column)
+    columns = {name: _column(name, [*filter(None, known)], headers, path) for name, known in wanted.items()}
+    return [dataclasses.replace(row, part=_part_or_fold(row.part)) for row in _rows(lines, columns, path)]
 
 
 def read_table_rows(path: Path, columns: Sequence[str], delimiter: str = "") -> list[list[str]]:
@@ -136,7 +154,7 @@ def read_table_rows(path: Path, columns: Sequence[str], delimiter: str = "") -> 
 
     Raises: DataError if the file is not readable or a column is not there.
     """
-    lines, headers = _lines(path, delimiter)
+    lines, headers = _lines(path, delimiter or DELIMITERS)
     keys = [class_key(header) for header in headers]
     absent = [column for column in columns if class_key(column) not in keys]
     if absent:
@@ -166,13 +184,13 @@ def _table_path(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -
     )
 
 
-def _lines(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Return (line number, cells) of every line that is not blank, and the headers."""
+def _lines(path: Path, delimiters: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Return (line number, cells) of every line that is not blank, and the headers; the commonest delimiter divides."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=first.count), strict=True)
-        lines = [(reader.line_num, line) for line in reader if any(line)]
+        first = next(filter(str.strip, io.StringIO(text)), "")
+        reader = csv.reader(io.StringIO(text), delimiter=max(delimiters, key=first.count), strict=True)
+        lines = [(reader.line_num, line) for line in reader if any(map(str.strip, line))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a readable CSV file: {error}", fix=f"save {path} as CSV in UTF-8") from error
     if not lines:
@@ -180,17 +198,43 @@ def _lines(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], lis
     return lines[1:], lines[0][1]
 
 
-def _column(name: str, headers: Sequence[str], columns: CsvColumns, path: Path) -> int | None:
-    keys = [class_key(header) for header in headers]
-    named = getattr(columns, name)
-    wanted = (named,) if named else USUAL_HEADERS[name]
-    found = next((keys.index(class_key(header)) for header in wanted if class_key(header) in keys), None)
-    if found is None and (named or name in ("file", "label")):
+def _rows(lines: Sequence[tuple[int, list[str]]], columns: Mapping[str, int | None], path: Path) -> list[LabelRow]:
+    """Return the labelled rows; part is the cell as it stands."""
+    rows = []
+    for number, line in lines:
+        cells = {name: "" if at is None or at >= len(line) else line[at].strip() for name, at in columns.items()}
+        if not cells["label"]:
+            continue
+        if not cells["file"]:
+            raise DataError(f"{path}, line {number}: a label but no file", fix=f"complete or delete line {number}")
+        file = cells["file"].replace("\\", "/")
+        rows.append(LabelRow(number, file, cells["label"], cells["group"] or None, cells["part"] or None))
+    return rows
+
+
+def _column(
+    name: str, wanted: Sequence[str], headers: Sequence[str], path: Path, *, needed: bool = False
+) -> int | None:
+    """Return the place of the first wanted header that is there, None if none is. File and label are always needed."""
+    keys = [_header_key(header) for header in headers]
+    found = next((keys.index(key) for key in map(_header_key, wanted) if key in keys), None)
+    if found is None and (needed or name in ("file", "label")):
         raise DataError(
-            f"{path}: no column '{named or name}' ({did_you_mean(named or name, headers)})",
+            f"{path}: no column '{wanted[0]}' ({did_you_mean(wanted[0], headers)})",
             fix=f'name it, csv_columns = {{ {name} = "HEADER" }}, in a spec of your own: --spec FILE.toml',
         )
     return found
+
+
+def _header_key(header: str) -> str:
+    """Return what "File_Name", "file-name" and "filename" have in common."""
+    return class_key(header).replace(" ", "")
+
+
+def _part_or_fold(cell: str | None) -> str | None:
+    if cell is None:
+        return None
+    return PART_NAMES.get(cell.casefold()) or (f"fold-{cell}" if cell.isdigit() else cell)
 
 
 def _part(cell: str, path: Path, number: int) -> str | None:

@@ -198,6 +198,56 @@ def test_audit_of_csvs_alone_tells_a_leak_from_none(videos, gi_edge):
     assert json.loads((videos / "reports" / "audit-dealt-a-other.json").read_text()) == audit
 
 
+@pytest.mark.parametrize(
+    ("spec", "lines", "parts", "verdict"),
+    [
+        (
+            "hyperkvasir",
+            ("file-name;class-name;split-index", "a.jpg;polyps;0", "b.jpg;normal-cecum;0", "b.jpg;cecum;1"),
+            ["fold-0", "fold-1"],
+            "Part 'fold-1' has 1 file in common with part 'fold-0'",
+        ),
+        (
+            "csv",
+            ("frame,label,group,part", "a/1.jpg,a,v1,train", "a/2.jpg,a,v1,val", "b/3.jpg,b,v2,test"),
+            ["train", "val", "test"],
+            "No group of part 'test' is in another part",
+        ),
+        (
+            "csv",
+            ("frame,label,group,part", "a/1.jpg,a,cluster-000001,train", "b/3.jpg,b,cluster-000002,test"),
+            ["train", "test"],
+            "No near-duplicate cluster is in two parts, but no video or patient is known",
+        ),
+        ("csv", ("file,label,part", "a/1.jpg,a,train", "b/1.jpg,b,test"), ["train", "test"], "No file is in two parts"),
+    ],
+)
+def test_audit_of_one_csv_with_its_parts(spec, lines, parts, verdict, tmp_path, gi_edge):
+    write_csv(tmp_path / "one.csv", lines)
+    done = gi_edge("data", "audit", "--split-files", "one.csv", "--spec", spec, "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    audit = json.loads(done.out)
+    assert [part["part"] for part in audit["parts"]] == parts
+    assert audit["verdict"].startswith(verdict)
+
+
+@pytest.mark.parametrize("only_names", [(), ("--names-only",)])
+def test_audit_of_a_split_finds_a_file_under_two_labels(only_names, tmp_path, gi_edge):
+    root = tmp_path / "set"
+    frames = write_frames(root / "images")
+    (frames / "blue lesion" / "003.jpg").unlink()
+    lines = [f"{path.relative_to(root)},{path.parent.name}" for path in sorted(frames.rglob("*.jpg"))]
+    write_csv(root / "labels.csv", ["file,label", *lines, "images/red lesion/003.jpg,blue lesion"])
+    rows = ["blue lesion/003.jpg,blue lesion,,train", "red lesion/003.jpg,red lesion,,test"]
+    write_csv(tmp_path / "split.csv", ["frame,label,group,part", *rows])
+    words = ("data", "audit", "--data", root, "--spec", "csv", "--split", "split.csv", "--json", *only_names)
+    done = gi_edge(*words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    audit = json.loads(done.out)
+    assert audit["leaks"] is True
+    assert [conflict["file"] for conflict in audit["conflicts"]] == ["images/red lesion/003.jpg"]
+
+
 def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
     for number in range(12):
         source = lesions / "red lesion" / f"{number:03d}.jpg"
@@ -220,7 +270,8 @@ def test_audit_of_a_split_seeks_near_duplicates(lesions, gi_edge):
 @pytest.mark.parametrize(
     ("words", "code", "found"),
     [
-        ("data audit --split-files a.csv", 2, "two or more CSVs"),
+        ("data audit --split-files a.csv", 1, "a.csv is not a readable CSV file"),
+        ("data audit --split-files a/1.csv b/1.csv", 2, "CSVs of different names"),
         ("data audit a.csv b.csv", 2, "--split-files FILE FILE"),
         ("data audit --data lesions", 1, "is no split"),
         ("data audit --data lesions --split none.csv", 1, "gi-edge data split"),

@@ -14,6 +14,7 @@ from gi_edge.config import json_from_value
 from gi_edge.data.audit import KEPT_PAIRS, SplitAudit, audit_rows
 from gi_edge.data.audit_rows import AuditRow
 from gi_edge.data.overlap import NEAR_SHARE_LIMIT, LabelConflict, NearPair
+from gi_edge.data.split import CLUSTER_NOUN
 from gi_edge.errors import DataError
 
 
@@ -172,11 +173,11 @@ def test_every_pair_of_parts_is_compared_and_only_those_with_the_test_part_leak(
     assert again.verdict.startswith("Part 'test' has 1 frame (50.0 %) from 1 group that part 'zoo' holds too")
 
 
-def test_files_of_equal_name_are_one_where_the_name_holds_video_and_number():
-    listed = [AuditRow("a/v_1.jpg", "a", "v", 1, "train"), AuditRow("b/v_1.jpg", "b", "v", 1, "test")]
-    assert audit_rows(listed, train="train", test="test").pairs[0].files == ("v_1.jpg",)
-    listed = [AuditRow("a/1.jpg", "a", None, None, "train"), AuditRow("b/1.jpg", "b", None, None, "test")]
-    assert audit_rows(listed, train="train", test="test").pairs[0].files == ()
+@pytest.mark.parametrize(("first", "second", "shared"), [("x", "x", ("x",)), ("x", "y", ()), ("", "", ())])
+def test_frames_of_one_file_are_one(first, second, shared):
+    listed = [AuditRow("a/1", "a", None, None, "train", first), AuditRow("b/1", "b", None, None, "test", second)]
+    found = audit_rows(listed, train="train", test="test")
+    assert (found.pairs[0].files, len(found.conflicts), found.leaks) == (shared, len(shared), bool(shared))
 
 
 @pytest.mark.parametrize(
@@ -318,6 +319,57 @@ def test_an_audit_names_the_nearest_pairs_without_a_frame_twice_and_counts_all()
 def test_verdict(train, test, leaks, verdict):
     found = audit(train, test, group_noun="video")
     assert (found.leaks, found.verdict) == (leaks, verdict)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test", "near", "verdict"),
+    [
+        (
+            "a v 1",
+            "a v 2",
+            "a w 1",
+            None,
+            "No video of part 'test' is in another part: a score on this split shows how a model does on 1 video that "
+            "training never saw; it cannot speak of classes that fewer than 2 of them show (a); and part 'val' has 1 "
+            "frame (100.0 %) from 1 video that part 'train' holds too, so a choice made on part 'val' need not hold "
+            "for a new video.",
+        ),
+        (
+            "a x",
+            "a x",
+            "a y",
+            None,
+            "No file of part 'test' is in another part, but the video of the frames is not known and near-copies were "
+            "not sought: one patient's frames can be on both sides, so a score on this split does not show that a "
+            "model works on a new patient; and part 'val' has 1 file in common with part 'train', so a choice made on "
+            "part 'val' need not hold for a new patient.",
+        ),
+        (
+            "a x",
+            "a y",
+            "a z",
+            [("x", "y")],
+            "No file of part 'test' is in another part and near-copies are rare, but the video of the frames is not "
+            "known: one patient's frames can be on both sides, so a score on this split does not show that a model "
+            "works on a new patient; and part 'val' has 1 frame (100.0 %) with a near-copy in part 'train', so a "
+            "choice made on part 'val' need not hold for a new patient.",
+        ),
+    ],
+)
+def test_a_verdict_names_what_training_and_validation_share(train, val, test, near, verdict):
+    listed = rows("train", train) + rows("val", val) + rows("test", test)
+    pairs = near and [NearPair(first=first, second=second, distance=1) for first, second in near]
+    found = audit_rows(listed, train="train", test="test", near_duplicates=pairs, group_noun="video")
+    assert (found.leaks, found.verdict) == (False, verdict)
+
+
+def test_a_verdict_on_clusters_names_what_training_and_validation_share():
+    listed = rows("train", "a v 1") + rows("val", "a v 2") + rows("test", "a w 1")
+    found = audit_rows(listed, train="train", test="test", group_noun=CLUSTER_NOUN)
+    assert found.verdict.startswith(
+        "No near-duplicate cluster of part 'test' is in another part, but no video or patient is known: "
+    )
+    assert found.verdict.endswith("so a choice made on part 'val' need not hold for a new patient.")
 
 
 def test_almost_all_never_reads_as_all():

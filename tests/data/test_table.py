@@ -59,6 +59,16 @@ def test_headers_of_any_name_are_taken_when_the_spec_names_them(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "headers", ["file;label;split", "\n  \nfile;label;split", "ImageName\tFINDING_CLASS\tSet-Type", "frame;labels;PART"]
+)
+def test_usual_headers_in_any_spelling_and_the_delimiter_are_found(tmp_path, headers):
+    delimiter = "\t" if "\t" in headers else ";"
+    lines = [delimiter.join(cells) for cells in (("a.jpg", "p, q", "Train"), ("b.jpg", "r", ""))]
+    index = index_of(tmp_path, headers, *lines)
+    assert [(frame.id, frame.part) for frame in index.frames] == [("p, q/a.jpg", "train"), ("r/b.jpg", None)]
+
+
 def test_labels_are_matched_to_the_classes_of_the_spec(tmp_path):
     spec = DatasetSpec(
         name="x", title="x", licence="x", layout="csv", classes={"Foreign body": ("Foreign Bodies",), "Polyp": ()}
