@@ -23,7 +23,7 @@ _SPREAD = 1.0
 """Standard deviation of the noise on the log of a group's size, by which a deal is ordered."""
 _SIZE_SLACK = 0.01
 _CLASS_SLACK = 0.01
-"""Deals this close to the best one are as good, so that the seed decides: share of the frames, mean share of a class."""
+"""Deals this close to the best are as good, so that the seed decides: share of the frames, mean share of a class."""
 
 
 def parts_by_frame(labels: Rows, held: tuple[Part, ...], *, fraction: float, seed: int) -> Rows:
