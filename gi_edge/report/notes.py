@@ -64,7 +64,8 @@ def _limit(precision: str) -> str:
     changed = f"at most {text_from_rate(rate)} of the frames may change class" if rate else "no frame may change class"
     error = limits.max_abs_error
     differ = "" if error is None else f", no logit may differ by more than {error:g}"
-    return f"{precision}: {changed}{differ}"
+    moved = f"no probability may move by more than {limits.max_probability_error:g}"
+    return f"{precision}: {changed}{differ or f', {moved}'}"
 
 
 def percentile_note(latencies: Iterable[Latency]) -> str | None:
