@@ -46,6 +46,7 @@ def parity(n: int = 400, flips: int = 0, max_abs_error: float | None = 3.1e-6, n
         flip_rate_upper95=flip_rate_upper95(flips, n),
         max_abs_error=max_abs_error,
         mean_abs_error=None if max_abs_error is None else max_abs_error / 7,
+        max_probability_error=None if max_abs_error is None else min(max_abs_error / 9, 0.01),
         nonfinite_frames=nonfinite,
     )
 
