@@ -1,11 +1,11 @@
-"""LoRA, full fine-tuning and linear probe on the same frames: the paper's claim, made checkable. No part of the package.
+"""LoRA, full fine-tuning and linear probe on the same frames: the paper's claim made checkable. No part of the package.
 
     python bench/studies/methods.py --workspace DIR --data hyperkvasir-5=DIR --data wce-bleeding=DIR --weights FILE
 
 Every number comes from the commands that a user types; they are in the result. Per data set one split, grouped as
-`gi-edge data split` groups by default; per method the learning rate of the higher validation macro-F1 on the first seed;
-then every seed trained with it, and the methods compared on the same test frames. Adapters that are there already are
-kept, so that a stopped study goes on where it was.
+`gi-edge data split` groups by default; per method the learning rate of the higher validation macro-F1 on the first
+seed; then every seed trained with it, and the methods compared on the same test frames. Adapters that are there already
+are kept, so that a stopped study goes on where it was.
 """
 
 from __future__ import annotations
@@ -100,14 +100,15 @@ def rows_of(study: dict[str, Any]) -> Iterator[str]:
     by_method = zip(*(item["adapters"] for item in study["comparisons"]), strict=True)
     for adapters in by_method:
         first = adapters[0]
-        f1 = [adapter["scores"]["macro_f1"]["value"] for adapter in adapters]
+        scores = [adapter["scores"]["macro_f1"] for adapter in adapters]
+        mean = statistics.mean(score["value"] for score in scores)
         seconds = [adapter["train_seconds"] for adapter in adapters]
         differences = [adapter["differences"].get("macro_f1") for adapter in adapters]
         yield (
             f"| {study['dataset']} | {first['shape']} | {first['trainable_weights']:,} "
             f"| {first['size_bytes'] / 1e6:.2f} | {statistics.mean(seconds):.0f} "
             f"| {max(adapter['peak_memory_bytes'] for adapter in adapters) / 1e9:.1f} "
-            f"| {statistics.mean(f1):.3f} | {', '.join(_interval(adapter['scores']['macro_f1']) for adapter in adapters)} "
+            f"| {mean:.3f} | {', '.join(_interval(score) for score in scores)} "
             f"| {', '.join(_difference(item) for item in differences if item) or '–'} |"
         )
 
@@ -119,7 +120,7 @@ def _interval(score: dict[str, Any]) -> str:
 
 def _difference(item: dict[str, Any]) -> str:
     interval = item["interval"]
-    return f"{item['value']:+.3f} ({interval['low']:+.3f} to {interval['high']:+.3f})"
+    return f"{item['difference']:+.3f} ({interval['low']:+.3f} to {interval['high']:+.3f})"
 
 
 def main() -> None:
