@@ -1,0 +1,162 @@
+"""LoRA, full fine-tuning and linear probe on the same frames: the paper's claim made checkable. No part of the package.
+
+    python bench/studies/methods.py --workspace DIR --data hyperkvasir-5=DIR --data wce-bleeding=DIR --weights FILE
+
+Every number comes from the commands that a user types; they are in the result. Per data set one split, grouped as
+`gi-edge data split` groups by default; per method the learning rate of the higher validation macro-F1 on the first
+seed; then every seed trained with it, and the methods compared on the same test frames. Adapters that are there already
+are kept, so that a stopped study goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gi_edge_bench.environment import environment_now
+
+RATES = {"lora": (1e-3, 3e-3), "full": (1e-4, 3e-4), "probe": (3e-3, 1e-2)}
+SCORES = ("macro_f1", "accuracy", "mcc")
+
+
+@dataclass
+class Study:
+    """One study and the commands it ran."""
+
+    workspace: Path
+    common: list[str]
+    """Options of every training."""
+    commands: list[str] = field(default_factory=list)
+
+    def gi_edge(self, *words: str) -> str:
+        """Run a command of gi-edge in the workspace and return what it printed."""
+        self.commands.append(shlex.join(["gi-edge", *words]))
+        sys.stderr.write(f"$ {self.commands[-1]}\n")
+        command = [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words]
+        return subprocess.run(command, cwd=self.workspace, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def train(self, dataset: str, method: str, rate: float, seed: int) -> dict[str, Any]:
+        """Train an adapter unless it is there; return its manifest."""
+        name = f"{dataset}-{method}-{rate:g}-seed{seed}"
+        words = ["train", "--dataset", dataset, "--split", f"splits/{dataset}.csv", "--name", name]
+        words += ["--set", f"method={method}", "--learning-rate", f"{rate:g}", "--seed", str(seed), *self.common]
+        manifest = self.workspace / "adapters" / name / "manifest.json"
+        if manifest.exists():
+            self.commands.append(shlex.join(["gi-edge", *words]))
+        else:
+            self.gi_edge(*words, "--force")
+        found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+        return found
+
+    def of_dataset(self, dataset: str, seeds: list[int]) -> dict[str, Any]:
+        """Choose rates on the first seed, train all seeds, compare the methods seed by seed."""
+        if not (self.workspace / "splits" / f"{dataset}.csv").exists():
+            self.gi_edge("data", "split", "--dataset", dataset)
+        tried = {
+            method: {rate: best_val(self.train(dataset, method, rate, seeds[0])) for rate in rates}
+            for method, rates in RATES.items()
+        }
+        chosen = {method: max(rates, key=lambda rate: rates[rate]) for method, rates in tried.items()}
+        comparisons = []
+        for seed in seeds:
+            names = [self.train(dataset, method, rate, seed)["name"] for method, rate in chosen.items()]
+            comparisons.append(json.loads(self.gi_edge("compare", *names, "--json")))
+        return {
+            "dataset": dataset,
+            "validation_macro_f1_by_rate": {
+                method: {f"{rate:g}": score for rate, score in rates.items()} for method, rates in tried.items()
+            },
+            "chosen_rate": chosen,
+            "seeds": seeds,
+            "comparisons": [slim(item) for item in comparisons],
+        }
+
+
+def best_val(manifest: dict[str, Any]) -> float:
+    """Return the validation macro-F1 of an adapter's best epoch."""
+    return max(float(record["val_macro_f1"]) for record in manifest["history"])
+
+
+def slim(comparison: dict[str, Any]) -> dict[str, Any]:
+    """Return a comparison without the per-class part of its evaluations."""
+    kept = []
+    for adapter in comparison["adapters"]:
+        evaluation = adapter.pop("evaluation")
+        scores = {score: evaluation["overall"][score] for score in SCORES}
+        kept.append({**adapter, "n": evaluation["n"], "baselines": evaluation["baselines"], "scores": scores})
+    return {**comparison, "adapters": kept}
+
+
+def rows_of(study: dict[str, Any]) -> Iterator[str]:
+    """Yield the Markdown rows of one data set: the mean over the seeds, each seed, and the difference to LoRA."""
+    by_method = zip(*(item["adapters"] for item in study["comparisons"]), strict=True)
+    for adapters in by_method:
+        first = adapters[0]
+        scores = [adapter["scores"]["macro_f1"] for adapter in adapters]
+        mean = statistics.mean(score["value"] for score in scores)
+        seconds = [adapter["train_seconds"] for adapter in adapters]
+        differences = [adapter["differences"].get("macro_f1") for adapter in adapters]
+        yield (
+            f"| {study['dataset']} | {first['shape']} | {first['trainable_weights']:,} "
+            f"| {first['size_bytes'] / 1e6:.2f} | {statistics.mean(seconds):.0f} "
+            f"| {max(adapter['peak_memory_bytes'] for adapter in adapters) / 1e9:.1f} "
+            f"| {mean:.3f} | {', '.join(_interval(score) for score in scores)} "
+            f"| {', '.join(_difference(item) for item in differences if item) or '–'} |"
+        )
+
+
+def _interval(score: dict[str, Any]) -> str:
+    interval = score["interval"]
+    return f"{score['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
+
+
+def _difference(item: dict[str, Any]) -> str:
+    interval = item["interval"]
+    return f"{item['difference']:+.3f} ({interval['low']:+.3f} to {interval['high']:+.3f})"
+
+
+def main() -> None:
+    """Run the study and write JSON, and a table beside it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, required=True, help="folder for splits and adapters")
+    parser.add_argument("--data", action="append", required=True, metavar="NAME=DIR", help="data set, class per folder")
+    parser.add_argument("--weights", type=Path, required=True, help="base weights of the backbone")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; the table goes beside it as .md")
+    given = parser.parse_args()
+    given.workspace.mkdir(parents=True, exist_ok=True)
+    lines = [f'[train]\nweights = "{given.weights.resolve()}"\n']
+    names = []
+    for item in given.data:
+        name, _, folder = item.partition("=")
+        names.append(name)
+        lines.append(f'[datasets.{name}]\npath = "{Path(folder).resolve()}"\n')
+    (given.workspace / "gi-edge.toml").write_text("\n".join(lines), encoding="utf-8")
+    study = Study(given.workspace, ["--image-size", str(given.image_size), "--epochs", str(given.epochs)])
+    found = [study.of_dataset(name, list(range(given.seeds))) for name in names]
+    result = {
+        "environment": environment_now().model_dump(mode="json"),
+        "base_weights": given.weights.name,
+        "commands": study.commands,
+        "datasets": found,
+    }
+    given.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    head = ("data", "method", "trained weights", "on disk, MB", "training, s", "peak memory, GB", "macro-F1, mean")
+    head = (*head, "macro-F1 per seed (95 %)", "paired difference to the first, per seed (95 %)")
+    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(row for item in found for row in rows_of(item))]
+    given.output.with_suffix(".md").write_text("\n".join(table) + "\n", encoding="utf-8")
+    sys.stdout.write("\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()
