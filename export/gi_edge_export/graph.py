@@ -13,7 +13,7 @@ from gi_edge_export.triton import Tensor
 
 _MATRIX_OPS = ("Conv", "Gemm", "MatMul")
 _REDUCTIONS = ("LayerNormalization", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "GlobalAveragePool")
-_TRITON_TYPES = {
+_TRITON_TYPES: dict[int, str] = {
     TensorProto.FLOAT: "TYPE_FP32",
     TensorProto.FLOAT16: "TYPE_FP16",
     TensorProto.BFLOAT16: "TYPE_BF16",

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--engine",
     type=click.Choice(["none", "tensorrt", "tensorrt-rtx"]),
-    default="none",
-    show_default=True,
-    help="Build an engine from every model, with this runtime.",
+    help="Build an engine from every model, with this runtime; none unless given.",
 )
 @engine_options
 @force_option
@@ -85,7 +83,7 @@ def _engine(given: dict[str, Any]) -> EngineSettings | None:
     """Triton takes plans of TensorRT only, so with RTX the repository holds the ONNX models alone."""
     from gi_edge.cli.engine import engine_settings
 
-    if given["engine"] == "none":
+    if given["engine"] in (None, "none"):
         unused = [f"--{name.replace('_', '-')}" for name in ("sm", "batch", "workspace_mb") if given[name]]
         if unused:
             raise click.UsageError(f"{', '.join(unused)} shape an engine; add --engine tensorrt or tensorrt-rtx")

@@ -71,13 +71,9 @@ def load_toolkit(name: RuntimeName) -> Toolkit:
     Raises: MissingDependencyError naming the extra; RuntimeUnavailableError if it is installed but does not load, or
     is too old.
     """
-    trt: Any
     try:
         with extra(name):
-            if name == "tensorrt":
-                import tensorrt as trt
-            else:
-                import tensorrt_rtx as trt
+            trt = _imported(name)
     except (ImportError, OSError) as error:
         raise RuntimeUnavailableError(
             f"{name} is installed but does not load: {error}",
@@ -91,3 +87,13 @@ def load_toolkit(name: RuntimeName) -> Toolkit:
             fix=f"pip install --upgrade {name}, or on a Jetson update JetPack to 6",
         )
     return toolkit
+
+
+def _imported(name: RuntimeName) -> Any:  # noqa: ANN401
+    if name == "tensorrt":
+        import tensorrt
+
+        return tensorrt
+    import tensorrt_rtx
+
+    return tensorrt_rtx

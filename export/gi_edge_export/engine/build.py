@@ -55,7 +55,13 @@ def parse_onnx(toolkit: Toolkit, path: Path) -> Parsed:
     Raises: RuntimeUnavailableError naming the operators and nodes that the runtime does not take.
     """
     trt, log = toolkit.trt, log_of(toolkit)
-    builder = trt.Builder(log)
+    try:
+        builder = trt.Builder(log)
+    except TypeError as error:  # how the bindings say that there is none
+        raise RuntimeUnavailableError(
+            f"{toolkit.text} does not start here: {'; '.join(log.errors) or error}",
+            fix="check driver and GPU with nvidia-smi",
+        ) from error
     network = builder.create_network(toolkit.network_flags())
     if not toolkit.is_strongly_typed(network):
         raise GateError(

@@ -29,7 +29,6 @@ class Monitor(Protocol):
 def log_of(toolkit: Toolkit) -> Log:
     """Return a logger that keeps errors and drops the rest."""
     trt = toolkit.trt
-    grave = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class _Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -37,7 +36,7 @@ def log_of(toolkit: Toolkit) -> Log:
             self.errors: list[str] = []
 
         def log(self, severity: Any, text: str) -> None:  # noqa: ANN401
-            if severity in grave:
+            if str(severity).rpartition(".")[2] in ("INTERNAL_ERROR", "ERROR"):
                 self.errors.append(text)
 
     return _Log()

@@ -17,7 +17,6 @@ from typing import Any
 
 from gi_edge.artifacts.engine import PrecisionProof
 from gi_edge.errors import GateError
-from gi_edge.metrics.parity import Precision
 from gi_edge_export.engine.layers import TypedLayer, counts_of
 
 _WORDS = (
@@ -30,7 +29,7 @@ _MATRIX_LAYER = re.compile(r"conv|gemm|matmul|matrixmultiply|matrix_multiply|ful
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 
-def proof_from_inspection(text: str, layers: Iterable[TypedLayer], precision: Precision) -> PrecisionProof | None:
+def proof_from_inspection(text: str, layers: Iterable[TypedLayer], precision: str) -> PrecisionProof | None:
     """Judge the inspector's JSON of an engine whose network had these layers.
 
     A matrix is in the precision asked for if the engine layer that holds its node takes or gives that type; a layer

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from gi_edge.artifacts.engine import PrecisionProof
 from gi_edge.errors import GateError
-from gi_edge.metrics.parity import Precision
 
 _MATRICES = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED", "EINSUM")
 _SUMS = ("REDUCE", "NORMALIZATION")
@@ -45,7 +44,7 @@ def typed_layers(network: Any) -> tuple[TypedLayer, ...]:  # noqa: ANN401
     return tuple(found)
 
 
-def check_layers(layers: Iterable[TypedLayer], precision: Precision) -> PrecisionProof:
+def check_layers(layers: Iterable[TypedLayer], precision: str) -> PrecisionProof:
     """Prove from a typed network that matrices are in the precision asked for, and sums in fp32.
 
     int8 may keep matrices wider, but not all of them. Raises: GateError naming the first layer that is not.

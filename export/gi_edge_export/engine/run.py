@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -59,10 +61,10 @@ def build_engine(job: EngineJob, progress: Progress) -> EngineEntry:
     folder = engine_folder(bundle.path, target, toolkit.text, job.precision)
     check_writable(folder, force=job.force, other="--precision or --sm")
     title = f"{bundle.manifest.name} {job.precision}"
-    with atomic_folder(folder, force=job.force) as partial:
-        parsed = parse_onnx(toolkit, bundle.path / model.path)
-        proof = check_layers(parsed.layers, job.precision)
-        progress.say(f"{title}: building for {target.label} with {toolkit.text}")
+    parsed = parse_onnx(toolkit, bundle.path / model.path)
+    proof = check_layers(parsed.layers, job.precision)
+    progress.say(f"{title}: building for {target.label} with {toolkit.text}")
+    with _no_empty_parents(folder), atomic_folder(folder, force=job.force) as partial:
         plan = build_plan(parsed, target, job.settings, f"build {title}", progress)
         if target.device is not None:
             proof = _inspected(parsed, plan, job.precision, proof)
@@ -71,6 +73,17 @@ def build_engine(job: EngineJob, progress: Progress) -> EngineEntry:
     entry = read_engine(bundle, folder).entry
     progress.say(f"{title}: {text_from_proof(proof)}; built in {plan.seconds:.1f} s")
     return entry
+
+
+@contextmanager
+def _no_empty_parents(folder: Path) -> Iterator[None]:
+    """Leave no empty folder behind where a build failed."""
+    try:
+        yield
+    finally:
+        for parent in (folder.parent, folder.parent.parent):
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
 
 
 def text_from_proof(proof: PrecisionProof) -> str:

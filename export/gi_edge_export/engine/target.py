@@ -52,9 +52,7 @@ def target_of(toolkit: Toolkit, sms: tuple[int, ...], device: CudaDevice | None)
     if device is None:
         raise RuntimeUnavailableError(
             f"{toolkit.text} was asked to build for the GPU of this machine, and the driver shows none",
-            fix="name the targets, --sm 86,89,120"
-            if served
-            else "run gi-edge engine on the device, or add --sm 86,89,120",
+            fix="name the targets: --sm 86,89,120" if served else "run gi-edge engine on the device itself",
         )
     if served:
         _check_served(toolkit, int(device.compute_capability.replace(".", "")), served)
