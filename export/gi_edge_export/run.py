@@ -81,6 +81,7 @@ def _build_engines(job: ExportJob, models: tuple[ModelEntry, ...], progress: Pro
     if job.engine is None:
         progress.say(f"{job.name} holds ONNX only; for TensorRT, on the device: gi-edge engine {job.name}")
         return
+    progress.say(f"{job.name}: the bundle is whole; engines follow (alone: gi-edge engine {job.name})")
     for model in models:
         build_engine(EngineJob(bundle=job.output, precision=model.precision, settings=job.engine), progress)
 
