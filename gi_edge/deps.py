@@ -11,6 +11,8 @@ _PACKAGES_OF_EXTRA = {
     "train": ("torch", "torchvision", "timm", "peft", "safetensors", "matplotlib", "jinja2"),
     "export": ("torch", "torchvision", "timm", "peft", "safetensors", "onnx", "onnxscript", "onnxruntime"),
     "cuda": ("onnxruntime",),
+    "tensorrt": ("tensorrt",),
+    "tensorrt-rtx": ("tensorrt_rtx",),
     "report": ("matplotlib", "jinja2"),
 }
 

@@ -17,7 +17,7 @@ _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
 }
-_MARKS = ("manifest.json", "evaluation.json")
+_MARKS = ("manifest.json", "evaluation.json", "engine.json")
 """One of these is in every folder that gi-edge makes and may replace."""
 
 

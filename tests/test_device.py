@@ -51,11 +51,17 @@ def test_bench_predict_and_help_run_without_torch(device_python, copied):
     assert "lesions fp32" in done.out
     assert "pip install 'gi-edge[report]' && gi-edge report" in done.err
     assert len(list((copied / "reports").glob("*.json"))) == 1
+    done = gi_edge_process("verify", "lesions", "--json", cwd=copied, python=device_python)
+    assert done.code == 0, done.err
+    answers = {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
+    assert (answers["model.fp16.onnx loads"], answers["model.fp16.onnx graph"]) == ("pass", "skipped")
+    done = gi_edge_process("engine", "lesions", cwd=copied, python=device_python)
+    assert "pip install 'gi-edge[tensorrt]'" in done.err
     frame = copied / "data" / "lesions" / "red lesion" / "000.jpg"
     done = gi_edge_process("predict", "lesions", frame, "--json", cwd=copied, python=device_python)
     assert done.code == 0, done.err
     assert json.loads(done.out)["class"] == "red lesion"
-    for verb in ("init", "demo", "train", "export", "bench", "predict", "report"):
+    for verb in ("init", "demo", "train", "export", "engine", "verify", "bench", "predict", "report"):
         assert gi_edge_process(verb, "--help", cwd=copied, python=device_python).code == 0
 
 

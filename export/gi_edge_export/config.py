@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gi_edge.config import Value
 from gi_edge.metrics.parity import Precision
+from gi_edge_export.engine.config import EngineSettings
 
 
 class ExportJob(Value):
@@ -20,6 +21,10 @@ class ExportJob(Value):
     name: str
     output: Path
     force: bool = False
+    engine: EngineSettings | None = None
+    """Build an engine from every model; None: ONNX only."""
+    triton: bool = False
+    """Write a Triton repository of the ONNX models."""
 
 
 OPSET = 20

@@ -6,21 +6,17 @@ import copy
 from collections.abc import Iterator
 from typing import cast
 
-import onnx
 import torch
-from onnx import TensorProto
 from timm.layers import LayerNorm2d
 from timm.layers.grn import GlobalResponseNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gi_edge.data.preprocess import PreprocessSpec
-from gi_edge.errors import GateError
-from gi_edge.metrics.parity import Precision
 from gi_edge.modeling.pixels import PixelClassifier
+from gi_edge_export.graph import check_graph_precision
 
-_MATRIX_OPS = ("Conv", "Gemm", "MatMul")
-_REDUCTIONS = ("LayerNormalization", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "GlobalAveragePool")
+__all__ = ["check_graph_precision", "half_from_model"]
 
 
 class _WideNorm(nn.Module):
@@ -84,36 +80,7 @@ def half_from_model(model: nn.Module, spec: PreprocessSpec) -> PixelClassifier:
     return PixelClassifier(half, spec, torch.float16).eval()
 
 
-def check_graph_precision(graph: onnx.ModelProto, precision: Precision) -> None:
-    """Prove from the types in the graph that matrices are in the precision asked for and sums in fp32.
-
-    Raises: GateError naming the first operator that is not.
-    """
-    wanted = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16}[precision]
-    types = _types_of(onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True))
-    matrices = 0
-    for node in graph.graph.node:
-        found = types.get(node.input[0]) if node.input else None
-        expected = wanted if node.op_type in _MATRIX_OPS else TensorProto.FLOAT
-        matrices += node.op_type in _MATRIX_OPS
-        if node.op_type in (*_MATRIX_OPS, *_REDUCTIONS) and found != expected:
-            raise GateError(
-                f"{precision} was asked for, but {node.op_type} '{node.name}' computes in "
-                f"{TensorProto.DataType.Name(found or 0)}, not {TensorProto.DataType.Name(expected)}",
-                fix="this is a defect of gi-edge's export; report it with the model's name",
-            )
-    if not matrices:
-        raise GateError("the graph has no matrix operator at all", fix="export again from the adapter")
-
-
 def _children(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     for parent in module.modules():
         for name, child in parent.named_children():
             yield parent, name, child
-
-
-def _types_of(graph: onnx.ModelProto) -> dict[str, int]:
-    types = {item.name: item.data_type for item in graph.graph.initializer}
-    for value in (*graph.graph.input, *graph.graph.value_info, *graph.graph.output):
-        types[value.name] = value.type.tensor_type.elem_type
-    return types

@@ -36,9 +36,13 @@ from gi_edge.modeling.lora import load_adapter
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
 from gi_edge_export.config import OPSET, ExportJob
+from gi_edge_export.engine.config import EngineJob
+from gi_edge_export.engine.run import build_engine, check_settings
+from gi_edge_export.graph import check_graph_precision
 from gi_edge_export.merge import merged_from_adapter
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.precision import check_graph_precision, half_from_model
+from gi_edge_export.precision import half_from_model
+from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.verify import check_model
 
 _PACKAGES = ("torch", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
@@ -59,6 +63,8 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
 
     Raises: GateError if a model does not answer as the trained one; GiEdgeError of the fitting kind otherwise.
     """
+    if job.engine is not None:
+        check_settings(job.engine)
     adapter = read_adapter(job.adapter)
     with atomic_folder(job.output, force=job.force) as folder:
         subject, merge = _subject(job, adapter, progress)
@@ -66,7 +72,18 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
             _write_model(folder, precision, subject, progress) for precision in dict.fromkeys(("fp32", *job.precisions))
         )
         _write_bundle(folder, job, subject, merge, models)
+    _build_engines(job, models, progress)
     return read_bundle(job.output)
+
+
+def _build_engines(job: ExportJob, models: tuple[ModelEntry, ...], progress: Progress) -> None:
+    """The bundle is whole already: an engine that fails leaves it ONNX only, or with those built before."""
+    if job.engine is None:
+        progress.say(f"{job.name} holds ONNX only; for TensorRT, on the device: gi-edge engine {job.name}")
+        return
+    progress.say(f"{job.name}: the bundle is whole; engines follow (alone: gi-edge engine {job.name})")
+    for model in models:
+        build_engine(EngineJob(bundle=job.output, precision=model.precision, settings=job.engine), progress)
 
 
 def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Subject, Parity]:
@@ -134,6 +151,8 @@ def _write_bundle(
     (folder / SPLIT_FILE).write_text(csv_from_split(subject.adapter.split), encoding="utf-8")
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in trained.classes), encoding="utf-8")
     (folder / PREPROCESS_FILE).write_text(json_from_value(trained.preprocess), encoding="utf-8")
+    if job.triton:
+        write_onnx_repository(folder, job.name, models)
     manifest = BundleManifest(
         name=job.name,
         backbone=trained.backbone,

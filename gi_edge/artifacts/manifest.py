@@ -18,6 +18,8 @@ from gi_edge.errors import ArtifactError
 from gi_edge.files import sha256_file
 
 MANIFEST = "manifest.json"
+ENGINES_FOLDER = "engines"
+"""Folder of a bundle that its manifest leaves out: engines join later, each with its own sidecar (artifacts.engine)."""
 SCHEMA_VERSION = 1
 
 
@@ -132,13 +134,16 @@ def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Hash every file below folder and write manifest.json beside them."""
-    entries = tuple(
-        FileEntry(path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=sha256_file(path))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    )
-    complete = manifest.model_copy(update={"files": entries})
+    complete = manifest.model_copy(update={"files": entries_of(folder, (MANIFEST,))})
     (folder / MANIFEST).write_text(json_from_value(complete), encoding="utf-8")
+
+
+def entries_of(folder: Path, aside: tuple[str, ...]) -> tuple[FileEntry, ...]:
+    """Hash every file below folder, by path. aside: files and folders directly in it that are left out."""
+    return tuple(
+        FileEntry(path=name, size_bytes=path.stat().st_size, sha256=sha256_file(path))
+        for name, path in sorted(_present(folder, aside).items())
+    )
 
 
 def read_manifest(folder: Path, model: type[M], kind: str, remake: str) -> M:
@@ -161,22 +166,32 @@ def read_manifest(folder: Path, model: type[M], kind: str, remake: str) -> M:
             fix=f"update gi-edge, or make it anew: {remake}",
         )
     manifest = value_from_mapping(model, data, source=str(path))
-    _check_files(folder, manifest.files, remake)
+    aside = (MANIFEST, ENGINES_FOLDER) if kind == "bundle" else (MANIFEST,)
+    check_files(folder, manifest.files, remake, aside)
     return manifest
 
 
-def _check_files(folder: Path, entries: tuple[FileEntry, ...], remake: str) -> None:
+def check_files(folder: Path, entries: tuple[FileEntry, ...], remake: str, aside: tuple[str, ...]) -> None:
+    """Hold a folder against its entries. aside: files and folders directly in it that the entries leave out.
+
+    Raises: ArtifactError if a file is missing, extra, altered or outside the folder.
+    """
     listed: Mapping[str, FileEntry] = {entry.path: entry for entry in entries}
     for entry in entries:
         relative = PurePosixPath(entry.path)
         if relative.is_absolute() or ".." in relative.parts:
             raise ArtifactError(f"{folder}: the manifest names a path outside, '{entry.path}'", fix=remake)
-    present = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    present.pop(MANIFEST, None)
+    present = _present(folder, aside)
     for name in sorted(listed.keys() | present.keys()):
         fault = _fault_of_file(listed.get(name), present.get(name))
         if fault:
             raise ArtifactError(f"{folder}: the file '{name}' {fault}", fix=f"copy it again, or make it anew: {remake}")
+
+
+def _present(folder: Path, aside: tuple[str, ...]) -> dict[str, Path]:
+    """Return everything below folder that is no folder, by its relative path."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if not path.is_dir()}
+    return {name.as_posix(): path for name, path in found.items() if name.parts[0] not in aside}
 
 
 def _fault_of_file(entry: FileEntry | None, path: Path | None) -> str:

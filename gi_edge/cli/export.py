@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import force_option
+from gi_edge.cli.options import engine_options, force_option
 
 if TYPE_CHECKING:
     from gi_edge.workspace import Workspace
     from gi_edge_export.config import ExportJob
+    from gi_edge_export.engine.config import EngineSettings
 
 
 @click.command()
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights, where training took a local file.")
 @click.option("--name", help="Name of the bundle; the adapter's name unless given.")
+@click.option(
+    "--engine",
+    type=click.Choice(["none", "tensorrt", "tensorrt-rtx"]),
+    help="Build an engine from every model, with this runtime; none unless given.",
+)
+@engine_options
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the bundles' manifests as JSON lines.")
 def command(**given: Any) -> None:  # noqa: ANN401
@@ -67,4 +74,18 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         name=name,
         output=place.output("bundle", name),
         force=given["force"],
+        engine=_engine(given),
+        triton=given["triton"],
     )
+
+
+def _engine(given: dict[str, Any]) -> EngineSettings | None:
+    """Triton takes plans of TensorRT only, so with RTX the repository holds the ONNX models alone."""
+    from gi_edge.cli.engine import engine_settings
+
+    if given["engine"] in (None, "none"):
+        unused = [f"--{name.replace('_', '-')}" for name in ("sm", "batch", "workspace_mb") if given[name]]
+        if unused:
+            raise click.UsageError(f"{', '.join(unused)} shape an engine; add --engine tensorrt or tensorrt-rtx")
+        return None
+    return engine_settings({**given, "triton": given["triton"] and given["engine"] == "tensorrt"}, given["engine"])

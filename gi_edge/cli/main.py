@@ -18,6 +18,8 @@ _VERBS = {
     "evaluate": "Score an adapter or a bundle, with intervals and baselines.",
     "compare": "Put adapters beside one another, with paired differences.",
     "export": "Merge an adapter and write a bundle of checked ONNX models.",
+    "engine": "Build TensorRT engines from a bundle, on the device.",
+    "verify": "Check that a bundle is whole and says what it holds.",
     "bench": "Prove that bundles answer as the trained model did, then time them.",
     "predict": "Classify images with a bundle.",
     "report": "Render a bench result as a page.",

@@ -39,3 +39,20 @@ def provider_option(function: F) -> F:
         show_default=True,
         help="auto: CUDA where the driver sees a device, else the CPU.",
     )(function)
+
+
+_ENGINE = (
+    click.option(
+        "--sm", metavar="LIST", help="Build for these architectures, such as 86,89,120, without a GPU; RTX only."
+    ),
+    click.option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes that the engine takes; 1:8:32 unless given."),
+    click.option("--workspace-mb", type=int, help="Limit of scratch memory in MiB; all of the device unless given."),
+    click.option("--triton", is_flag=True, help="Write a model repository for Triton too."),
+)
+
+
+def engine_options(function: F) -> F:
+    """Add --sm, --batch, --workspace-mb and --triton."""
+    for option in reversed(_ENGINE):
+        function = option(function)
+    return function

@@ -11,6 +11,7 @@ import pytest
 
 from gi_edge.artifacts.adapter import AdapterManifest, read_adapter
 from gi_edge.artifacts.bundle import BundleManifest, read_bundle, read_reference
+from gi_edge.artifacts.engine import EngineEntry
 from gi_edge.artifacts.evaluation import EvaluationResult
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, read_result
@@ -109,7 +110,7 @@ def test_a_result_with_wrong_fields_names_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "model", [AdapterManifest, BundleManifest, BenchResult, EvaluationResult, SplitAudit, DataCheck]
+    "model", [AdapterManifest, BundleManifest, BenchResult, EngineEntry, EvaluationResult, SplitAudit, DataCheck]
 )
 def test_the_schema_changes_only_on_purpose(model):
     """Made by python tests/golden/write_schemas.py; a change of meaning raises schema_version as well."""

@@ -18,7 +18,7 @@ from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.results import read_result
 
-VERBS = ("init", "demo", "train", "export", "bench", "predict", "report")
+VERBS = ("init", "demo", "train", "export", "engine", "verify", "bench", "predict", "report")
 SMALL = ["--backbone", "gi-edge-small", "--image-size", 32, "--epochs", 1, "--rank", 2]
 
 

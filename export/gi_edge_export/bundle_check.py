@@ -1,0 +1,187 @@
+"""Check a bundle once more, where it lies now: files, graphs, engines. Needs no torch and no GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gi_edge.artifacts.bundle import LABELS_FILE, PREPROCESS_FILE, Bundle, ModelEntry, read_bundle
+from gi_edge.artifacts.engine import engine_folders, read_engine
+from gi_edge.artifacts.manifest import ENGINES_FOLDER, MANIFEST
+from gi_edge.config import Value, json_from_value
+from gi_edge.errors import ArtifactError, GateError, GiEdgeError
+from gi_edge.files import sha256_file
+
+
+class Check(Value):
+    """One question to a bundle and its answer."""
+
+    name: str
+    status: Literal["pass", "fail", "skipped"]
+    detail: str
+    """What was found; of a failed check what is wrong, of a skipped one what it needs."""
+
+
+class BundleCheck(Value):
+    """All answers, in the order in which they were asked."""
+
+    bundle: str
+    manifest_sha256: str | None
+    """The identity of the whole bundle, engines apart; None if there is no manifest."""
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """Those that say no."""
+        return tuple(check for check in self.checks if check.status == "fail")
+
+
+def check_bundle(path: Path) -> BundleCheck:
+    """Ask every question. If the files are not whole, nothing else is asked."""
+    listing = path / MANIFEST
+    identity = sha256_file(listing) if listing.is_file() else None
+    try:
+        bundle = read_bundle(path)
+    except GiEdgeError as error:
+        checks: tuple[Check, ...] = (Check(name="files", status="fail", detail=error.message),)
+    else:
+        sealed = Check(name="files", status="pass", detail=f"{len(bundle.manifest.files)} files have their sha256")
+        checks = (sealed, *_checks(bundle))
+    return BundleCheck(bundle=path.name, manifest_sha256=identity, checks=checks)
+
+
+def _checks(bundle: Bundle) -> Iterator[Check]:
+    yield _asked("labels", lambda: _labels(bundle))
+    yield _asked("preprocess", lambda: _preprocess(bundle))
+    yield _asked("reference", lambda: _reference(bundle))
+    for model in bundle.manifest.models:
+        yield from _model_checks(bundle, model)
+    yield _asked("engines folder", lambda: _engines_folder(bundle))
+    for folder in engine_folders(bundle.path):
+        name = folder.relative_to(bundle.path).as_posix()
+        yield _asked(name, lambda folder=folder: _engine(bundle, folder))  # type: ignore[misc]
+
+
+def _asked(name: str, question: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, status="pass", detail=question())
+    except GiEdgeError as error:
+        return Check(name=name, status="fail", detail=error.message)
+
+
+def _labels(bundle: Bundle) -> str:
+    found = (bundle.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
+    _agree(LABELS_FILE, tuple(found), bundle.manifest.classes)
+    return f"{len(found)} classes in the manifest's order"
+
+
+def _preprocess(bundle: Bundle) -> str:
+    found = (bundle.path / PREPROCESS_FILE).read_text(encoding="utf-8")
+    _agree(PREPROCESS_FILE, found, json_from_value(bundle.manifest.preprocess))
+    return f"the manifest's: {bundle.manifest.preprocess.size_px} px"
+
+
+def _reference(bundle: Bundle) -> str:
+    reference = bundle.reference()
+    n, classes = len(reference.ids), len(bundle.manifest.classes)
+    _agree("reference.npz, shape of the logits", reference.logits.shape, (n, classes))
+    _agree("reference.npz, type of the logits", str(reference.logits.dtype), "float32")
+    _agree("reference.npz, number of labels and hashes", (len(reference.labels), len(reference.sha256)), (n, n))
+    _agree("reference.npz, frames", set(reference.ids), set(bundle.split().ids("test")))
+    if not n or not np.isfinite(reference.logits).all():
+        raise _wrong("reference.npz holds no frame, or a logit that is not finite")
+    if reference.labels.min() < 0 or reference.labels.max() >= classes:
+        raise _wrong(f"reference.npz names a class outside 0 to {classes - 1}")
+    return f"{n} held-out frames, logits [{n}, {classes}]"
+
+
+def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
+    yield _asked(f"{model.path} verdict", lambda: _verdict(model))
+    if find_spec("onnx") is not None:
+        yield _asked(f"{model.path} graph", lambda: _graph(bundle, model))
+    elif find_spec("onnxruntime") is not None:
+        yield _asked(f"{model.path} loads", lambda: _loads(bundle, model))
+        yield Check(name=f"{model.path} graph", status="skipped", detail="types and properties need: pip install onnx")
+    else:
+        detail = "needs: pip install onnx, or pip install 'gi-edge[cuda]' to load it at least"
+        yield Check(name=f"{model.path} graph", status="skipped", detail=detail)
+
+
+def _verdict(model: ModelEntry) -> str:
+    if model.verdict.status == "fail":
+        raise _wrong(f"the export's verdict is fail: {'; '.join(model.verdict.reasons)}")
+    return f"{model.verdict.status}, computed by {model.verdict.computed_by}"
+
+
+def _graph(bundle: Bundle, model: ModelEntry) -> str:
+    import onnx
+
+    from gi_edge_export.graph import check_graph_precision, properties_of
+
+    path = bundle.path / model.path
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        graph = onnx.load(path, load_external_data=False)
+    except Exception as error:  # the checker raises classes without a common base
+        raise _wrong(f"onnx refuses it: {str(error).splitlines()[0]}") from error
+    check_graph_precision(graph, model.precision)
+    properties = properties_of(graph)
+    _agree("property gi_edge.precision", properties.get("gi_edge.precision"), model.precision)
+    _agree("property gi_edge.classes", _json(properties, "gi_edge.classes"), list(bundle.manifest.classes))
+    promised = bundle.manifest.preprocess.model_dump(mode="json")
+    _agree("property gi_edge.preprocess", _json(properties, "gi_edge.preprocess"), promised)
+    return f"onnx.checker, types {model.precision}, classes and preprocess as in the manifest"
+
+
+def _json(properties: dict[str, str], key: str) -> object:
+    try:
+        return json.loads(properties.get(key, "null"))
+    except ValueError:
+        return None
+
+
+def _loads(bundle: Bundle, model: ModelEntry) -> str:
+    from gi_edge.runtime.onnxruntime import open_session
+
+    return f"in {open_session(bundle.path / model.path, 'cpu').runtime}"
+
+
+def _engines_folder(bundle: Bundle) -> str:
+    """Every file below engines/ belongs to an engine; hidden ones are of a build that runs or was killed."""
+    root = bundle.path / ENGINES_FOLDER
+    stray = [
+        path.relative_to(bundle.path).as_posix()
+        for path in sorted(root.rglob("*"))
+        if not path.is_dir() and len(path.relative_to(root).parts) < 3 and not path.name.startswith(".")
+    ]
+    if stray:
+        raise _wrong(f"{', '.join(stray)}: no engine's")
+    count = len(engine_folders(bundle.path))
+    return f"{count} engines" if count else "none: the bundle is ONNX only"
+
+
+def _engine(bundle: Bundle, folder: Path) -> str:
+    entry = read_engine(bundle, folder).entry
+    if not entry.proof.matrices.get(entry.precision):
+        raise GateError(f"its proof names no matrix layer in {entry.precision}", fix="gi-edge engine BUNDLE --force")
+    counts = ", ".join(f"{count} {name}" for name, count in entry.proof.matrices.items())
+    return f"plan has its sha256 and is of this bundle; matrix layers {counts} ({entry.proof.method})"
+
+
+def _agree(what: str, found: object, promised: object) -> None:
+    if found != promised:
+        raise _wrong(f"{what}: found {_short(found)}, the manifest says {_short(promised)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _wrong(message: str) -> ArtifactError:
+    return ArtifactError(message, fix="copy the bundle again, or make it anew with gi-edge export")
