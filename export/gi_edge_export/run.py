@@ -106,9 +106,7 @@ def _write_model(folder: Path, precision: Precision, subject: _Subject, progress
     }
     progress.say(f"{precision}: exporting and checking")
     check_graph_precision(write_onnx(path, classifier, spec, properties), precision)
-    checked = check_model(
-        precision, path, classifier, subject.held_out.pixels, subject.logits, manifest.temperature
-    )
+    checked = check_model(precision, path, classifier, subject.held_out.pixels, subject.logits, manifest.temperature)
     parity = checked.verdict.parity
     progress.say(
         f"{precision}: pass; {parity.flips} of {parity.n} frames changed class (95 % bound "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,10 @@ def command(**given: Any) -> None:  # noqa: ANN401
     with extra("train"):
         from gi_edge_training.run import run
     for job in jobs:
+        if job.log is not None and job.tracker == "tensorboard":
+            progress.say(f"log of {job.name}: tensorboard --logdir {shlex.quote(shown_path(job.log.parent))}")
+        elif job.log is not None and job.tracker != "none":
+            progress.say(f"log of {job.name}: {job.tracker}, in {shown_path(job.log)}")
         adapter = run(job, progress)
         manifest = adapter.manifest
         if given["as_json"]:
@@ -112,7 +117,9 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
     from gi_edge.config import value_from_mapping
     from gi_edge_training.config import TrainJob, TrainSettings, read_recipe
 
-    flags = {key: given[key] for key in ("weights", "tracker", *TrainSettings.model_fields) if given.get(key) is not None}
+    flags = {
+        key: given[key] for key in ("weights", "tracker", *TrainSettings.model_fields) if given.get(key) is not None
+    }
     local = place.train_settings
     recipe = given["recipe"] or local.pop("recipe", None)
     merged = {**(read_recipe(recipe) if recipe else {}), **local, **flags}

@@ -68,9 +68,9 @@ def calibration_from_logits(logits: NDArray[np.float32], truth: NDArray[np.int64
         top = scaled.max(axis=1)
         return float((top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
 
-    bounds = lowest, highest = float(np.log(BOUNDS[0])), float(np.log(BOUNDS[1]))
+    bounds = float(np.log(BOUNDS[0])), float(np.log(BOUNDS[1]))
     if margins.max() <= 0:
-        low, high = _interval(nll, lowest, len(exact), bounds)
+        low, high = _interval(nll, bounds[0], len(exact), bounds)
         fitted, note = min(0.0, high), _NO_MISTAKE
     else:
         best = float(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
@@ -97,9 +97,7 @@ def _scores(logits: NDArray[np.float32], truth: NDArray[np.int64], temperature: 
     return {name: float(value) for name, value in calibration_from_sums(sums, len(truth)).items()}
 
 
-def _interval(
-    nll: Callable[[float], float], fitted: float, n: int, bounds: tuple[float, float]
-) -> tuple[float, float]:
+def _interval(nll: Callable[[float], float], fitted: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
     """Return the log temperatures on both sides whose likelihood is as far below the best as the level allows."""
     allowed = nll(fitted) + float(chi2.ppf(_LEVEL, df=1)) / (2 * n)
 
@@ -107,7 +105,6 @@ def _interval(
         return nll(log_temperature) - allowed
 
     low, high = (
-        edge if edge == fitted or excess(edge) <= 0 else float(brentq(excess, *sorted((edge, fitted))))
-        for edge in bounds
+        edge if edge == fitted or excess(edge) <= 0 else float(brentq(excess, edge, fitted)) for edge in bounds
     )
     return low, high

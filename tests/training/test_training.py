@@ -68,7 +68,9 @@ def test_fit_learns_moves_only_what_trains_and_tells_each_epoch(tmp_path):
     assert [record.val_macro_f1 for record in history] == [0.1, 0.2, 0.3]
     assert history[2].loss < 0.7 * history[0].loss
     assert torch.equal(model.frozen.weight, frozen)
-    assert heard.lines[0].startswith(f"epoch 1/3: training loss {history[0].loss:.3f}, validation loss 1.000 and macro-F1")
+    assert heard.lines[0].startswith(
+        f"epoch 1/3: training loss {history[0].loss:.3f}, validation loss 1.000 and macro-F1"
+    )
     assert [record.learning_rate for record in history][-1] < 0.1 * history[0].learning_rate
 
 

@@ -63,10 +63,21 @@ def test_the_bar_tells_epoch_smoothed_loss_last_and_best_score_and_speed():
     heard = watched(RunLog(None, {}))
     assert (heard.done, heard.total) == (12, 12)
     assert re.fullmatch(r"epoch 1/3 · loss 0\.900 · \d+ images/s · rate 1\.0e-03", heard.notes[0])
-    assert "validation macro-F1 0.700 (best)" in heard.notes[8]
+    assert "· macro-F1 0.700 (best) ·" in heard.notes[8]
     smoothed = [float(re.search(r"loss ([\d.]+)", note).group(1)) for note in heard.notes]
     assert 0.4 < smoothed[-1] < 0.9  # neither the last batch nor the first
     assert smoothed == sorted(smoothed, reverse=True) or smoothed[3] > smoothed[0]
+
+
+def test_a_loss_that_was_not_read_moves_the_bar_and_is_not_logged(tmp_path):
+    heard = Heard()
+    watcher = Watcher(heard, RunLog(LogPlace("tensorboard", tmp_path / "a"), {}), 3)
+    with watcher.run(BATCHES, []):
+        watcher.step(None, 32, 1e-3, batches=2)
+        watcher.step(0.5, 32, 1e-3, batches=2)
+    assert heard.done == 4
+    assert heard.notes[-1].startswith("epoch 1/3 · loss 0.500 ·")
+    assert scalars(tmp_path / "a")["train/loss"] == [(4, 0.5)]
 
 
 def test_a_line_per_epoch_tells_the_same():
@@ -145,7 +156,9 @@ def test_a_log_that_breaks_later_is_told_once_and_training_goes_on(tmp_path, mon
     monkeypatch.setattr(TensorBoardTracker, "log", failing)
     heard = watched(RunLog(LogPlace("tensorboard", tmp_path / "a"), {}))
     told = [line for line in heard.lines if "No space left on device" in line]
-    assert told == ["the log of this run is cut short, the training is not: OSError: [Errno 28] No space left on device"]
+    assert told == [
+        "the log of this run is cut short, the training is not: OSError: [Errno 28] No space left on device"
+    ]
     assert heard.done == 12
     assert len(scalars(tmp_path / "a")["train/loss"]) == 5
 

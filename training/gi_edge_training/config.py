@@ -12,7 +12,6 @@ from gi_edge.config import Value, read_toml
 from gi_edge.data.partition import HOLDOUT_FRACTION, SplitBy
 from gi_edge.errors import ConfigError, did_you_mean
 
-
 Tracker = Literal["tensorboard", "mlflow", "wandb", "none"]
 
 

@@ -18,7 +18,6 @@ from gi_edge.deps import install_command
 from gi_edge.errors import ArtifactError, MissingDependencyError
 from gi_edge_training.config import Tracker
 
-
 Plain = bool | str | float | int
 
 _PROJECT = "gi-edge"
@@ -66,7 +65,7 @@ class RunLog:
             return
         try:
             self._tracker = _started(self._place, self._parameters, step)
-        except Exception as error:  # noqa: BLE001, each tracker raises errors of its own
+        except Exception as error:
             raise ArtifactError(
                 f"the {self._place.tracker} log in {self._place.folder} cannot be written: {error}",
                 fix="mend that, choose another --tracker, or train with --tracker none",
@@ -145,7 +144,7 @@ def _tensorboard(place: LogPlace, parameters: Mapping[str, Plain], step: int) ->
     tracker.start()
     if step == 0:
         # accelerate would store them in subfolders, which TensorBoard shows as further runs
-        for summary in hparams(dict(parameters), {}):
+        for summary in hparams(dict(parameters), {}):  # type: ignore[no-untyped-call]
             tracker.tracker.file_writer.add_summary(summary)
     return tracker
 

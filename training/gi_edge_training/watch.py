@@ -31,7 +31,9 @@ class Watcher:
         self._batches = batches * len(history)
         self._started = self._epoch_started = self._before = time.perf_counter()
         self._resumed_at = len(history)
-        self._images, self._smoothed, self._seen, self._speed = 0, 0.0, 0, 0.0
+        self._images = self._images_before = self._seen = 0
+        self._smoothed = self._speed = 0.0
+        self._note = ""
         with self._log.open(self._batches), self._progress.task("train", batches * self._epochs) as task:
             self._task: Task = task
             if history:
@@ -39,24 +41,31 @@ class Watcher:
             yield
         self._tell_fault()
 
-    def step(self, loss: float, images: int, learning_rate: float) -> None:
-        """Tell one batch: its loss, its number of images, the rate of the step it belongs to."""
-        now = time.perf_counter()
-        self._batches += 1
+    def step(self, loss: float | None, images: int, learning_rate: float, batches: int = 1) -> None:
+        """Tell batches that were passed: their mean loss, number of images, the rate of the step they belong to.
+
+        loss None: it was not read, as reading it makes the processor wait for a GPU; the bar moves, nothing is logged.
+        """
+        self._batches += batches
         self._images += images
+        if loss is None:
+            self._task.advance(batches, self._note)
+            return
+        now = time.perf_counter()
         self._seen += 1
         self._speed = self._images / max(now - self._epoch_started, 1e-9)
         self._smoothed += (1 - _SMOOTHING) / (1 - _SMOOTHING**self._seen) * (loss - self._smoothed)
-        batch_speed = images / max(now - self._before, 1e-9)
-        self._before = now
+        recent_speed = (self._images - self._images_before) / max(now - self._before, 1e-9)
+        self._before, self._images_before = now, self._images
         self._log.add(
-            {"train/loss": loss, "train/learning_rate": learning_rate, "train/images_per_second": batch_speed},
+            {"train/loss": loss, "train/learning_rate": learning_rate, "train/images_per_second": recent_speed},
             self._batches,
         )
         facts = [f"epoch {len(self._history) + 1}/{self._epochs}", f"loss {self._smoothed:.3f}"]
         if self._history:
-            facts.append(f"validation {_macro_f1(self._history)}")
-        self._task.advance(note=" · ".join([*facts, f"{self._speed:.0f} images/s", f"rate {learning_rate:.1e}"]))
+            facts.append(_macro_f1(self._history))
+        self._note = " · ".join([*facts, f"{self._speed:.0f} images/s", f"rate {learning_rate:.1e}"])
+        self._task.advance(batches, self._note)
 
     def epoch(self, record: EpochRecord) -> None:
         """Tell a finished epoch, once its state is safe."""
@@ -68,7 +77,7 @@ class Watcher:
         self._log.flush()
         self._tell_fault()
         self._progress.say(self._line(record))
-        self._images = 0
+        self._images = self._images_before = 0
         self._epoch_started = self._before = time.perf_counter()
 
     def _tell_fault(self) -> None:
