@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from gi_edge.errors import MissingDependencyError
 
 _PACKAGES_OF_EXTRA = {
-    "train": ("torch", "torchvision", "timm", "peft", "safetensors", "matplotlib", "jinja2"),
+    "train": (
+        *("torch", "torchvision", "timm", "peft", "safetensors", "tensorboard", "huggingface_hub"),
+        *("matplotlib", "jinja2"),
+    ),
     "export": ("torch", "torchvision", "timm", "peft", "safetensors", "onnx", "onnxscript", "onnxruntime"),
     "cuda": ("onnxruntime",),
     "tensorrt": ("tensorrt",),

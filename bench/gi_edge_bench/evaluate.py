@@ -28,4 +28,4 @@ def predictions_of_bundle(
     logits = logits_of_session(session, frames.pixels)
     widened = ", which computes fp16 graphs in fp32" if precision == "fp16" and session.widens_half else ""
     runtime = f"{session.runtime}, {session.provider}{widened}"
-    return Predictions(frames.frames, softmax(logits), "bundle", precision, runtime)
+    return Predictions(frames.frames, softmax(logits, bundle.manifest.temperature), "bundle", precision, runtime)

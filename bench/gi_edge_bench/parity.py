@@ -47,7 +47,7 @@ def parity_pass(
     def scores(answers: NDArray[np.float32]) -> Classification:
         return classification_from_labels(reference.labels, answers.argmax(axis=1), classes, majority)
 
-    parity = parity_from_logits(reference.logits, logits)
+    parity = parity_from_logits(reference.logits, logits, bundle.manifest.temperature)
     return ParityPass(
         verdict=verdict_from_parity(model.precision, parity, f"{session.runtime}, {session.provider}"),
         proves_precision=model.precision == "fp32" or not session.widens_half,

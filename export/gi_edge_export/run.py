@@ -93,7 +93,8 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     trained = load_adapter(backbone.model, adapter.path)
     logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
     merged = merged_from_adapter(trained)
-    parity = parity_from_logits(logits, logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels))
+    after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels)
+    parity = parity_from_logits(logits, after, manifest.temperature)
     verdict = verdict_from_parity("fp32", parity, "PyTorch")
     if verdict.status == "fail":
         raise GateError(
@@ -115,13 +116,14 @@ def _write_model(folder: Path, precision: Precision, subject: _Subject, progress
         "gi_edge.name": manifest.name,
         "gi_edge.precision": precision,
         "gi_edge.classes": json.dumps(manifest.classes),
+        "gi_edge.temperature": repr(manifest.temperature),
         "gi_edge.preprocess": json.dumps(spec.model_dump(mode="json")),
         "gi_edge.backbone_licence": manifest.backbone.licence,
         "gi_edge.dataset_licence": manifest.dataset.licence,
     }
     progress.say(f"{precision}: exporting and checking")
     check_graph_precision(write_onnx(path, classifier, spec, properties), precision)
-    checked = check_model(precision, path, classifier, subject.held_out.pixels, subject.logits)
+    checked = check_model(precision, path, classifier, subject.held_out.pixels, subject.logits, manifest.temperature)
     parity = checked.verdict.parity
     progress.say(
         f"{precision}: pass; {parity.flips} of {parity.n} frames changed class (95 % bound "
@@ -160,6 +162,8 @@ def _write_bundle(
         split=trained.split,
         classes=trained.classes,
         preprocess=trained.preprocess,
+        temperature=trained.temperature,
+        calibration=trained.calibration,
         config={"precisions": [entry.precision for entry in models], "opset": OPSET},
         provenance=provenance_now(_PACKAGES),
         adapter_sha256=sha256_file(subject.adapter.path / MANIFEST),

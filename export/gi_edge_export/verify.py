@@ -31,8 +31,11 @@ def check_model(
     classifier: PixelClassifier,
     pixels: NDArray[np.uint8],
     reference: NDArray[np.float32],
+    temperature: float,
 ) -> Checked:
     """Compare a model file, and the PyTorch classifier it was traced from, with the reference logits.
+
+    temperature: of the probabilities of both.
 
     fp32 is judged by the file in ONNX Runtime. fp16 is judged by PyTorch, which computes half precision; ONNX
     Runtime's CPU provider widens it, so there the file only shows that the graph was translated rightly.
@@ -41,11 +44,11 @@ def check_model(
     """
     session = open_session(path, "cpu")
     batches = [session.run(pixels[start : start + _BATCH_SIZE]) for start in range(0, len(pixels), _BATCH_SIZE)]
-    of_file = parity_from_logits(reference, np.concatenate(batches))
+    of_file = parity_from_logits(reference, np.concatenate(batches), temperature)
     if precision == "fp32":
         verdict = verdict_from_parity(precision, of_file, f"{session.runtime}, {session.provider}")
     else:
-        computed = parity_from_logits(reference, logits_of(classifier, pixels))
+        computed = parity_from_logits(reference, logits_of(classifier, pixels), temperature)
         device = next(classifier.parameters()).device.type
         verdict = verdict_from_parity(precision, computed, f"PyTorch on {device}, computing in half precision")
     translated = verdict_from_parity(precision, of_file, "")

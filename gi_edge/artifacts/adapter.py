@@ -20,8 +20,13 @@ class EpochRecord(Value):
     epoch: int
     """From 1."""
     loss: float
-    """Mean over the batches, in training."""
+    """Mean over the batches of what training minimises."""
     val_macro_f1: float
+    val_loss: float | None = None
+    """Mean natural log loss of the validation frames at temperature 1, without class weights or smoothing; None where
+    it was not recorded."""
+    learning_rate: float | None = None
+    """Of the last step of the epoch; None where it was not recorded."""
 
 
 class AdapterManifest(Manifest):

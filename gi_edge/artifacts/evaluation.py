@@ -63,6 +63,8 @@ class EvaluationResult(Value):
     split_caution: str
     """What a score on this split can and cannot show, one sentence."""
     split_fingerprint: str
+    temperature: float = 1.0
+    """The probabilities are the softmax of the logits divided by it."""
     evaluation: Evaluation
 
 
@@ -105,6 +107,7 @@ def result_from_evaluation(
         split_kind=split.kind,
         split_caution=split.caution,
         split_fingerprint=split.fingerprint,
+        temperature=manifest.temperature,
         evaluation=evaluation,
     )
 

@@ -10,12 +10,15 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
+from pydantic import Field
+
 from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
 from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import sha256_file
+from gi_edge.metrics.temperature import Calibration
 
 MANIFEST = "manifest.json"
 ENGINES_FOLDER = "engines"
@@ -102,6 +105,10 @@ class Manifest(Value):
     classes: tuple[str, ...]
     """In the order of the logits."""
     preprocess: PreprocessSpec
+    temperature: float = Field(default=1.0, gt=0)
+    """Probabilities are the softmax of the logits divided by it; 1 where none was fitted."""
+    calibration: Calibration | None = None
+    """How the temperature was fitted, on validation frames; None where none was."""
     config: dict[str, Any]
     """The resolved settings it was made with."""
     files: tuple[FileEntry, ...] = ()

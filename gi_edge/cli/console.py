@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from gi_edge.errors import ConfigError
 from gi_edge.progress import Task
@@ -36,11 +37,20 @@ class ConsoleProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
         )
         shown = self._console.is_terminal
-        with RichProgress(*columns, console=self._console, transient=True, disable=not shown) as bars:
+        with _Bars(*columns, console=self._console, transient=True, disable=not shown) as bars:
             yield _Bar(bars, bars.add_task(title, total=total, note=""))
+
+
+class _Bars(RichProgress):
+    """A bar, and the note of its task in a line below, which is cut rather than wrapped."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(f"  {task.fields['note']}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class _Bar:

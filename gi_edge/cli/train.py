@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,11 @@ def _settings_options(function: F) -> F:
 @click.option("--split", type=click.Path(path_type=Path), help="Split of gi-edge data split, instead of a new one.")
 @_settings_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--tracker",
+    type=click.Choice(["tensorboard", "mlflow", "wandb", "none"]),
+    help="Who keeps the log of the run in runs/NAME; mlflow and wandb must be installed.  [default: tensorboard]",
+)
 @force_option
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run of the same adapter and settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the adapters' manifests as JSON lines.")
@@ -93,6 +99,10 @@ def command(**given: Any) -> None:  # noqa: ANN401
     with extra("train"):
         from gi_edge_training.run import run
     for job in jobs:
+        if job.log is not None and job.tracker == "tensorboard":
+            progress.say(f"log of {job.name}: tensorboard --logdir {shlex.quote(shown_path(job.log.parent))}")
+        elif job.log is not None and job.tracker != "none":
+            progress.say(f"log of {job.name}: {job.tracker}, in {shown_path(job.log)}")
         adapter = run(job, progress)
         manifest = adapter.manifest
         if given["as_json"]:
@@ -107,23 +117,29 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
     from gi_edge.config import value_from_mapping
     from gi_edge_training.config import TrainJob, TrainSettings, read_recipe
 
-    flags = {key: given[key] for key in ("weights", *TrainSettings.model_fields) if given.get(key) is not None}
+    flags = {
+        key: given[key] for key in ("weights", "tracker", *TrainSettings.model_fields) if given.get(key) is not None
+    }
     local = place.train_settings
     recipe = given["recipe"] or local.pop("recipe", None)
     merged = {**(read_recipe(recipe) if recipe else {}), **local, **flags}
     weights = merged.pop("weights", None)
+    tracker = {"tracker": merged.pop("tracker")} if "tracker" in merged else {}
     adapter_name = given["name"] or name
-    return TrainJob(
-        settings=value_from_mapping(TrainSettings, merged, source="the training settings"),
-        dataset=name,
-        name=adapter_name,
-        data=entry.path,
-        spec=entry.spec,
-        exclude=entry.exclude,
-        split=given["split"] or entry.split,
-        weights=weights,
-        output=place.output("adapter", adapter_name),
-        force=given["force"],
-        resume=given["resume"],
-        device=given["device"],
-    )
+    job = {
+        "settings": value_from_mapping(TrainSettings, merged, source="the training settings"),
+        "dataset": name,
+        "name": adapter_name,
+        "data": entry.path,
+        "spec": entry.spec,
+        "exclude": entry.exclude,
+        "split": given["split"] or entry.split,
+        "weights": weights,
+        "output": place.output("adapter", adapter_name),
+        "force": given["force"],
+        "resume": given["resume"],
+        "device": given["device"],
+        "log": place.root / "runs" / adapter_name,
+        **tracker,
+    }
+    return value_from_mapping(TrainJob, job, source="the training settings")

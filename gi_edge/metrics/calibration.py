@@ -36,9 +36,12 @@ class ReliabilityBin(Value):
     """Mean top-1 confidence."""
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities [n, classes] of logits [n, classes]."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
+    """Return probabilities [n, classes] of logits [n, classes], which are divided by the temperature first.
+
+    A temperature above 0 keeps the order of a row, and so the most probable class.
+    """
+    shifted = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
     result: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
     return result
 

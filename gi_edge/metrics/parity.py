@@ -23,7 +23,7 @@ class Limits(Value):
     max_flip_rate: float
     """Largest share of frames whose top class changes."""
     max_probability_error: float
-    """Largest absolute difference of any class's probability, the softmax of the logits, on any frame."""
+    """Largest absolute difference of any class's probability, at the model's temperature, on any frame."""
 
 
 LIMITS: dict[Precision, Limits] = {
@@ -62,21 +62,24 @@ class Verdict(Value):
     parity: Parity
 
 
-def parity_from_logits(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> Parity:
-    """Compare logits [n, classes]; n must be at least 1 and the shapes equal."""
+def parity_from_logits(
+    reference: NDArray[np.float32], candidate: NDArray[np.float32], temperature: float = 1.0
+) -> Parity:
+    """Compare logits [n, classes]; n must be at least 1 and the shapes equal. temperature: of both's probabilities."""
     if reference.shape != candidate.shape or not len(reference):
         raise ValueError(f"logits must have equal shapes and frames: {reference.shape}, {candidate.shape}")
     finite = np.isfinite(candidate).all(axis=1)
     same = finite & (reference.argmax(axis=1) == candidate.argmax(axis=1))
     flips = int((~same).sum())
     error = np.abs(reference.astype(np.float64) - candidate) if finite.all() else None
+    probabilities = [softmax(logits, temperature) for logits in (reference, candidate)] if finite.all() else None
     return Parity(
         n=len(reference),
         flips=flips,
         flip_rate_upper95=flip_rate_upper95(flips, len(reference)),
         max_abs_error=None if error is None else float(error.max()),
         mean_abs_error=None if error is None else float(error.mean()),
-        max_probability_error=None if error is None else float(np.abs(softmax(reference) - softmax(candidate)).max()),
+        max_probability_error=None if probabilities is None else float(np.abs(np.subtract(*probabilities)).max()),
         nonfinite_frames=int((~finite).sum()),
     )
 

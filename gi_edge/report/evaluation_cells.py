@@ -145,6 +145,16 @@ def score_notes(evaluation: Evaluation) -> tuple[str, ...]:
     )
 
 
+def temperature_note(temperature: float) -> str:
+    """Return what the probabilities are that ECE, Brier and NLL judge."""
+    if temperature == 1.0:
+        return "ECE, Brier and NLL judge the softmax of the logits, at temperature 1."
+    return (
+        f"ECE, Brier and NLL judge the softmax of logits / {temperature:.3g}, a temperature fitted on the validation "
+        "part; it changes no answer."
+    )
+
+
 def class_notes(evaluation: Evaluation) -> tuple[str, ...]:
     """Return what must be read beside the scores of the classes."""
     scores = (getattr(item, key) for item in evaluation.per_class for key in _CLASS_KEYS)

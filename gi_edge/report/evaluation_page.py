@@ -15,6 +15,7 @@ from gi_edge.report.evaluation_cells import (
     level_words,
     score_notes,
     score_rows,
+    temperature_note,
 )
 from gi_edge.report.evaluation_plots import class_plot, reliability_plot
 from gi_edge.report.evaluation_verdict import (
@@ -50,7 +51,7 @@ def page_from_evaluation(result: EvaluationResult, *, sheet: Image.Image | None 
             groups_heading=groups_heading(evaluation),
             licence_notes=licence_notes(result, "model"),
             scores=score_rows(evaluation),
-            score_notes=score_notes(evaluation),
+            score_notes=(*score_notes(evaluation), temperature_note(result.temperature)),
             classes=class_rows(evaluation),
             class_notes=class_notes(evaluation),
             few_frames=FEW_FRAMES,

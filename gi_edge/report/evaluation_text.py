@@ -21,6 +21,7 @@ from gi_edge.report.evaluation_cells import (
     level_words,
     score_notes,
     score_rows,
+    temperature_note,
 )
 from gi_edge.report.evaluation_verdict import (
     comparison_sentences,
@@ -42,7 +43,7 @@ def table_from_evaluation(result: EvaluationResult) -> Group:
         Text(comparison_sentences(evaluation)),
         *_notes((result.split_caution, *licence_notes(result, "model"))),
         _score_table(evaluation),
-        *_notes(score_notes(evaluation)),
+        *_notes((*score_notes(evaluation), temperature_note(result.temperature))),
         _class_table(evaluation),
         *_notes(class_notes(evaluation)),
     ]

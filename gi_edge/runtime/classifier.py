@@ -24,7 +24,7 @@ class Prediction:
 
     path: Path
     probabilities: NDArray[np.float32] | None
-    """[classes], softmax of the logits, in the order of the classifier's classes."""
+    """[classes], softmax of the logits at the bundle's temperature, in the order of the classifier's classes."""
     error: str = ""
 
 
@@ -34,6 +34,7 @@ class Classifier:
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self.classes = bundle.manifest.classes
         self.preprocess = bundle.manifest.preprocess
+        self.temperature = bundle.manifest.temperature
         self.session = session
 
     @classmethod
@@ -65,7 +66,7 @@ class Classifier:
 
     def _answer(self, batch: list[tuple[Path, NDArray[np.uint8] | str]]) -> Iterator[Prediction]:
         readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-        rows = iter(softmax(self.session.run(np.stack(readable)))) if readable else iter(())
+        rows = iter(softmax(self.session.run(np.stack(readable)), self.temperature)) if readable else iter(())
         for path, pixels in batch:
             if isinstance(pixels, str):
                 yield Prediction(path, None, pixels)

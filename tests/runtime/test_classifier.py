@@ -19,14 +19,15 @@ def paths(workspace):
     return sorted((workspace / "data" / "lesions").rglob("*.jpg"))
 
 
-def test_predictions_are_the_softmax_of_the_session_in_order(workspace, paths):
+def test_predictions_are_the_softmax_of_the_session_at_the_bundles_temperature_in_order(workspace, paths):
     bundle = read_bundle(workspace / "bundles" / "lesions")
     classifier = Classifier.from_bundle(bundle.path, provider="cpu")
     session = open_session(bundle.path / "model.fp32.onnx", "cpu")
     for path, prediction in zip(paths[:11], classifier.predict(paths[:11], batch_size=4), strict=True):
         pixels = pixels_from_image(read_image(path), bundle.manifest.preprocess)[None]
         assert prediction.path == path
-        assert np.allclose(prediction.probabilities, softmax(session.run(pixels))[0], atol=1e-5)
+        expected = softmax(session.run(pixels), bundle.manifest.temperature)[0]
+        assert np.allclose(prediction.probabilities, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [{0}, {3}, {0, 1, 2, 3}, {4}, set(range(6))])

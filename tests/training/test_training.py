@@ -14,7 +14,7 @@ from gi_edge_training.augment import augmentation
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings, read_recipe, recipe_names
 from gi_edge_training.engine import accelerator_from_settings, cpu_computes_bf16, resolved_settings
-from gi_edge_training.loop import Fitting, best_epoch, fit, learning_rate_factor
+from gi_edge_training.loop import Fitting, Validation, best_epoch, fit, learning_rate_factor
 from gi_edge_training.loss import loss_from_settings
 
 
@@ -51,7 +51,7 @@ def fitted(model, settings, folder, *, scores=(0.5,), state=None, heard=None):
 
     def score():
         last[0] = next(given, last[0])
-        return last[0]
+        return Validation(last[0], 1.0)
 
     settings = settings.model_copy(update={"mixed_precision": "no"})
     fitting = Fitting(model, lambda epoch: separable(), loss_from_settings(settings, torch.tensor([32, 32])), score)
@@ -68,7 +68,10 @@ def test_fit_learns_moves_only_what_trains_and_tells_each_epoch(tmp_path):
     assert [record.val_macro_f1 for record in history] == [0.1, 0.2, 0.3]
     assert history[2].loss < 0.7 * history[0].loss
     assert torch.equal(model.frozen.weight, frozen)
-    assert heard.lines[0].endswith("validation macro-F1 0.100")
+    assert heard.lines[0].startswith(
+        f"epoch 1/3: training loss {history[0].loss:.3f}, validation loss 1.000 and macro-F1"
+    )
+    assert [record.learning_rate for record in history][-1] < 0.1 * history[0].learning_rate
 
 
 def test_the_weights_of_the_first_best_epoch_are_kept(tmp_path):
@@ -130,7 +133,7 @@ def test_accumulated_batches_take_one_step(tmp_path):
     for model, batches, accumulate in ((one, wide, 1), (two, separable(), 2)):
         own = settings.model_copy(update={"accumulate": accumulate, "mixed_precision": "no"})
         fit(
-            Fitting(model, lambda epoch, batches=batches: batches, loss, lambda: 0.5),
+            Fitting(model, lambda epoch, batches=batches: batches, loss, lambda: Validation(0.5, 1.0)),
             own,
             accelerator_from_settings(own, torch.device("cpu")),
             CheckpointFile(tmp_path / f"{accumulate}.safetensors", "run"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from gi_edge.artifacts.adapter import AdapterManifest
+from gi_edge.metrics.calibration import CALIBRATION
 from gi_edge.metrics.evaluation import Evaluation, Score
+from gi_edge_training.card_metadata import front_matter_from_manifest
+from gi_edge_training.curves import CURVES_FILE
 
 
 def card_from_manifest(manifest: AdapterManifest) -> str:
@@ -11,8 +14,7 @@ def card_from_manifest(manifest: AdapterManifest) -> str:
     evaluation = manifest.evaluation
     settings = manifest.config
     return f"""---
-library_name: peft
-tags: [endoscopy, lora, convnextv2, gi-edge]
+{front_matter_from_manifest(manifest).strip()}
 ---
 
 # {manifest.name}
@@ -23,16 +25,40 @@ LoRA adapter (rank {settings["rank"]}, alpha {settings["alpha"]:g}) and classifi
 
 Research use. Not a medical device; no clinical claim is made.
 
+## Data
+
+{manifest.dataset.name}: {manifest.dataset.frames} frames{_left_out(manifest)}.{_citation(manifest)}
+
 | | |
 |---|---|
-| Classes, in the order of the logits | {", ".join(manifest.classes)} |
-| Data | {manifest.dataset.name}, {manifest.dataset.frames} frames, {len(manifest.dataset.unreadable)} unreadable |
-| Licence of the data | {manifest.dataset.licence} |
-| Licence of the base weights | {manifest.backbone.licence} |
+| Classes, in the order of the logits | {", ".join(map(_cell, manifest.classes))} |
 | Input | {manifest.preprocess.size_px} × {manifest.preprocess.size_px} px RGB, {manifest.preprocess.fit} |
-| Train / validation / test | {manifest.split.train} / {manifest.split.val} / {manifest.split.test} frames |
+
+## Split
+
+| training | validation | test |
+|---|---|---|
+| {manifest.split.train} frames | {manifest.split.val} frames | {manifest.split.test} frames |
 
 {manifest.split.caution}
+
+## Licence
+
+| | |
+|---|---|
+| Base weights | {_cell(manifest.backbone.licence)} |
+| Data | {_cell(manifest.dataset.licence)} |
+
+The adapter was made from both; an exported model contains the base weights.
+
+## Training
+
+![Loss and validation macro-F1 by epoch]({CURVES_FILE})
+
+{len(manifest.history)} of {settings["epochs"]} epochs. The weights are those of epoch {manifest.best_epoch}, the first
+of highest validation macro-F1, {manifest.val.macro.f1:.3f}.
+
+{_temperature_words(manifest)}
 
 ## Scores on the test part
 
@@ -46,6 +72,10 @@ Majority baseline: always answers "{evaluation.baselines.majority_label}", the m
 
 {_class_rows(evaluation)}
 
+## Limits
+
+{limits_from_manifest(manifest)}
+
 ## Use
 
 ```python
@@ -56,6 +86,58 @@ model = PeftModel.from_pretrained(base_model, "{manifest.name}")
 
 or `gi-edge export --adapter {manifest.name}`.
 """
+
+
+def limits_from_manifest(manifest: AdapterManifest) -> str:
+    """Return as a Markdown list what the scores do not show."""
+    evaluation, noun = manifest.evaluation, manifest.evaluation.group_noun or "frame"
+    undecided = [
+        _cell(item.label)
+        for item in evaluation.per_class
+        if item.sensitivity.interval.low is None or item.sensitivity.interval.high is None
+    ]
+    items = [
+        "All frames are of one data set: the scores show nothing of other hospitals, devices, bowel preparation or "
+        "patients.",
+        f"The intervals cover which {noun}s came into the test part. They do not cover the luck of one training: "
+        "another seed or another split gives another model.",
+        "The model answers one of its classes for every image, also for one that shows none of them"
+        + (f", such as {', '.join(map(_cell, manifest.dataset.exclude))}." if manifest.dataset.exclude else "."),
+        "What it looks at was not examined. Overlay text, borders and other marks of a device can give a class away.",
+        "The probabilities hold where classes are as frequent as in the validation part. Where a finding is rarer, as "
+        "in screening, its probability is too high, and so is the precision above.",
+        "Frames were scored one by one. Nothing is shown for a video, a stretch of frames or a patient.",
+    ]
+    if undecided:
+        items.append(f"Too few test frames to put an interval around the sensitivity of: {', '.join(undecided)}.")
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _left_out(manifest: AdapterManifest) -> str:
+    dataset = manifest.dataset
+    words = f", {len(dataset.unreadable)} more are unreadable" if dataset.unreadable else ""
+    return words + (f"; classes left out: {', '.join(dataset.exclude)}" if dataset.exclude else "")
+
+
+def _citation(manifest: AdapterManifest) -> str:
+    words = " ".join(manifest.dataset.citation.split())
+    return f" Source: {words.rstrip('.')}." if words else ""
+
+
+def _temperature_words(manifest: AdapterManifest) -> str:
+    found = manifest.calibration
+    if found is None:
+        return "No temperature was fitted: the probabilities are the softmax of the logits."
+    return (
+        f"Probabilities are the softmax of logits / {found.temperature:.3f}, a temperature fitted on the {found.n} "
+        f"validation frames (95 % interval {found.low:.2f} to {found.high:.2f}): NLL {found.nll_before:.3f} → "
+        f"{found.nll_after:.3f}, ECE {found.ece_before:.3f} → {found.ece_after:.3f} there. It changes no answer."
+        + (f" Note: {found.note}." if found.note else "")
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _groups_words(evaluation: Evaluation) -> str:
@@ -77,7 +159,7 @@ def _score_rows(evaluation: Evaluation) -> str:
     majority = {"accuracy": baselines.majority_accuracy, "macro_f1": baselines.majority_macro_f1, "mcc": 0.0}
     names = ("macro_f1", "accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
     rows = ["| score | model | 95 % interval | majority baseline |", "|---|---|---|---|"]
-    for name in (*names, "weighted_precision", "weighted_recall", "weighted_f1", "mcc"):
+    for name in (*names, "weighted_precision", "weighted_recall", "weighted_f1", "mcc", *CALIBRATION):
         score: Score = getattr(overall, name)
         baseline = f"{majority[name]:.3f}" if name in majority else ""
         rows.append(f"| {_words(name)} | {_value(score)} | {_interval(score)} | {baseline} |")
@@ -85,6 +167,8 @@ def _score_rows(evaluation: Evaluation) -> str:
 
 
 def _words(name: str) -> str:
+    if name in CALIBRATION:
+        return f"{name.title() if name == 'brier' else name.upper()}, lower is better"
     return name.replace("_f1", "-F1").replace("_", " ").replace("mcc", "MCC")
 
 
@@ -105,7 +189,7 @@ def _class_rows(evaluation: Evaluation) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| {item.label} | {item.support} | {'–' if item.groups is None else item.groups} | "
+        f"| {_cell(item.label)} | {item.support} | {'–' if item.groups is None else item.groups} | "
         f"{_value(item.sensitivity)} | {_interval(item.sensitivity)} | {_value(item.specificity)} | {_value(item.f1)} |"
         for item in evaluation.per_class
     ]

@@ -12,6 +12,8 @@ from gi_edge.config import Value, read_toml
 from gi_edge.data.partition import HOLDOUT_FRACTION, SplitBy
 from gi_edge.errors import ConfigError, did_you_mean
 
+Tracker = Literal["tensorboard", "mlflow", "wandb", "none"]
+
 
 class TrainSettings(Value):
     """What decides the outcome; recorded whole in the adapter."""
@@ -77,6 +79,9 @@ class TrainJob(Value):
     resume: bool = False
     """Go on with the unfinished run of this output."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    tracker: Tracker = "tensorboard"
+    log: Path | None = None
+    """Folder of the tracker's log of this run; None: no log is kept."""
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -32,4 +32,4 @@ def predictions_of_adapter(
     classifier = PixelClassifier(load_adapter(backbone.model, adapter.path), manifest.preprocess).to(device)
     logits = logits_of(classifier, np.asarray(held_out.pixels))
     runtime = f"PyTorch {torch.__version__} on {device.type}, fp32"
-    return Predictions(held_out.frames, softmax(logits), "adapter", None, runtime)
+    return Predictions(held_out.frames, softmax(logits, manifest.temperature), "adapter", None, runtime)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -14,13 +15,23 @@ from torch.utils.data import DataLoader
 
 from gi_edge.artifacts.adapter import EpochRecord
 from gi_edge.errors import ModelError
-from gi_edge.progress import Progress, Task
+from gi_edge.progress import Progress
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings
 from gi_edge_training.data import epoch_seed
 from gi_edge_training.loss import Loss
+from gi_edge_training.trackers import RunLog
+from gi_edge_training.watch import Watcher, best_record
 
 Batches = DataLoader[tuple[Tensor, int]]
+
+
+class Validation(NamedTuple):
+    """Scores of the validation part, computed in fp32."""
+
+    macro_f1: float
+    loss: float
+    """Mean natural log loss."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +42,9 @@ class Fitting:
     batches: Callable[[int], Batches]
     """Epoch, from 1, to its batches; equal epochs give equal batches."""
     loss: Loss
-    score: Callable[[], float]
-    """Validation macro-F1 of the classifier as it stands, computed in fp32."""
+    score: Callable[[], Validation]
+    """Judges the classifier as it stands."""
+    log: RunLog = field(default_factory=lambda: RunLog(None, {}))
 
 
 def fit(
@@ -54,8 +66,8 @@ def fit(
     _restore(state, trained, optimizer)
     stepper = accelerator.prepare(optimizer)
     steps = math.ceil(len(fitting.batches(1)) / settings.accumulate)
-    with progress.task("train", steps * settings.accumulate * settings.epochs) as task:
-        task.advance(steps * settings.accumulate * len(state.history))
+    watcher = Watcher(progress, fitting.log, settings.epochs)
+    with watcher.run(len(fitting.batches(1)), state.history):
         for epoch in range(len(state.history) + 1, settings.epochs + 1):
             if _is_over(state.history, settings.patience):
                 break
@@ -65,21 +77,28 @@ def fit(
                 settings.learning_rate * learning_rate_factor(step, steps * settings.epochs, settings.warmup_fraction)
                 for step in range(steps * (epoch - 1), steps * epoch)
             )
-            mean = _train_epoch(fitting, settings, accelerator, stepper, rates, (epoch, task))
+            mean = _train_epoch(fitting, settings, accelerator, stepper, rates, (epoch, watcher))
             score = fitting.score()
-            is_best = score > max((record.val_macro_f1 for record in state.history), default=-1.0)
-            state.history.append(EpochRecord(epoch=epoch, loss=mean, val_macro_f1=score))
+            is_best = score.macro_f1 > max((record.val_macro_f1 for record in state.history), default=-1.0)
+            record = EpochRecord(
+                epoch=epoch,
+                loss=mean,
+                val_macro_f1=score.macro_f1,
+                val_loss=score.loss,
+                learning_rate=stepper.param_groups[0]["lr"],
+            )
+            state.history.append(record)
             _remember(state, trained, optimizer, is_best=is_best)
             state.seconds += time.perf_counter() - started
             checkpoint.write(state)
-            progress.say(f"epoch {epoch}/{settings.epochs}: training loss {mean:.3f}, validation macro-F1 {score:.3f}")
+            watcher.epoch(record)
     _load(trained, state.tensors, "best/")
     return tuple(state.history)
 
 
 def best_epoch(history: tuple[EpochRecord, ...] | list[EpochRecord]) -> int:
     """Return the first epoch of highest validation macro-F1."""
-    return max(history, key=lambda record: (record.val_macro_f1, -record.epoch)).epoch
+    return best_record(history).epoch
 
 
 def learning_rate_factor(step: int, steps: int, warmup_fraction: float) -> float:
@@ -96,12 +115,12 @@ def _train_epoch(
     accelerator: Accelerator,
     optimizer: torch.optim.Optimizer,
     rates: Iterator[float],
-    shown: tuple[int, Task],
+    watched: tuple[int, Watcher],
 ) -> float:
     """Take the steps of one epoch and return the mean loss of its batches. rates: learning rate of each step."""
-    epoch, task = shown
+    epoch, watcher = watched
     classifier = fitting.classifier.train()
-    total, images, started = 0.0, 0, time.perf_counter()
+    total = 0.0
     batches = accelerator.prepare(fitting.batches(epoch))
     for pixels, labels in batches:
         with accelerator.accumulate(classifier):
@@ -116,9 +135,8 @@ def _train_epoch(
                     group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad()
-        total, images = total + float(loss.detach()), images + len(labels)
-        speed = images / (time.perf_counter() - started)
-        task.advance(note=f"epoch {epoch}/{settings.epochs}, loss {float(loss.detach()):.3f}, {speed:.0f} images/s")
+        total += float(loss.detach())
+        watcher.step(float(loss.detach()), len(labels), optimizer.param_groups[0]["lr"])
     mean = total / len(batches)
     if not math.isfinite(mean):
         raise ModelError(

@@ -18,9 +18,10 @@ from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.split import Part, csv_from_split
 from gi_edge.errors import ResumableInterrupt
 from gi_edge.files import atomic_folder
-from gi_edge.metrics.calibration import softmax
+from gi_edge.metrics.calibration import calibration_from_sums, frame_sums, softmax
 from gi_edge.metrics.classification import Classification, classification_from_labels
 from gi_edge.metrics.evaluation import Evaluation
+from gi_edge.metrics.temperature import Calibration, calibration_from_logits
 from gi_edge.modeling.backbone import load_backbone
 from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
@@ -28,10 +29,12 @@ from gi_edge.progress import Progress
 from gi_edge_training.card import card_from_manifest
 from gi_edge_training.checkpoint import CheckpointFile, RunState, check_no_unfinished_run
 from gi_edge_training.config import TrainJob, TrainSettings
+from gi_edge_training.curves import CURVES_FILE, curves_from_history
 from gi_edge_training.data import TrainingData, read_training_data, training_loader
 from gi_edge_training.engine import accelerator_from_settings, device_from_name, peak_memory_bytes, resolved_settings
-from gi_edge_training.loop import Fitting, best_epoch, fit
+from gi_edge_training.loop import Fitting, Validation, best_epoch, fit
 from gi_edge_training.loss import loss_from_settings
+from gi_edge_training.trackers import LogPlace, RunLog, check_tracker
 
 _PACKAGES = ("torch", "torchvision", "timm", "peft", "accelerate", "numpy", "pillow", "scikit-learn")
 
@@ -41,6 +44,7 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
 
     Raises: GiEdgeError of the fitting kind for data, weights, a device or an output that cannot serve.
     """
+    check_tracker(job.tracker)
     device = device_from_name(job.device)
     settings = resolved_settings(job.settings, device)
     unfinished = job.output.with_name(f".{job.output.name}.unfinished.safetensors")
@@ -54,11 +58,6 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
         classifier = PixelClassifier(model, data.preprocess).to(device)
         _tell(progress, data, backbone.info, model, f"{device.type}, {settings.mixed_precision} mixed precision")
 
-        def score(part: Part = "val") -> Classification:
-            rows, probabilities = _answers(classifier, data, part)
-            answer = probabilities.argmax(axis=1)
-            return classification_from_labels(data.labels[rows], answer, data.classes, data.majority)
-
         checkpoint = CheckpointFile(unfinished, _fingerprint(settings, data, backbone.info))
         state = checkpoint.read() if job.resume else RunState()
         if state.history:
@@ -67,13 +66,16 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             classifier,
             batches=lambda epoch: training_loader(data, settings, epoch),
             loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
-            score=lambda: score().macro.f1,
+            score=lambda: _validation(classifier, data),
+            log=_log(job, settings),
         )
         accelerator = accelerator_from_settings(settings, device)
         try:
             history = fit(fitting, settings, accelerator, checkpoint, state, progress)
         except KeyboardInterrupt as stop:
             raise (ResumableInterrupt() if unfinished.exists() else stop) from None
+        calibration = calibration_from_logits(*_answers(classifier, data, "val"))
+        _tell_temperature(progress, calibration)
         trained, total = weight_counts(model)
         licence = settings.weights_licence or backbone.info.licence
         manifest = AdapterManifest(
@@ -83,6 +85,8 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             split=_split_info(data),
             classes=data.classes,
             preprocess=data.preprocess,
+            temperature=calibration.temperature,
+            calibration=calibration,
             config=_config(job, settings),
             provenance=provenance_now(_PACKAGES).model_copy(
                 update={"train_seconds": state.seconds, "peak_memory_bytes": peak_memory_bytes(device)}
@@ -91,9 +95,9 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             total_weights=total,
             history=history,
             best_epoch=best_epoch(history),
-            val=score("val"),
-            test=score("test"),
-            evaluation=_evaluation(classifier, data, job.name),
+            val=_classification(classifier, data, "val"),
+            test=_classification(classifier, data, "test"),
+            evaluation=_evaluation(classifier, data, job.name, calibration.temperature),
         )
         _write(folder, model, data, manifest)
     checkpoint.remove()
@@ -102,17 +106,34 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
 
 def _answers(
     classifier: PixelClassifier, data: TrainingData, part: Part
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the rows of a part [n] and the probabilities [n, classes] of its frames."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the logits [n, classes] of the frames of a part, and their classes [n]."""
     rows = data.rows(part)
-    return rows, softmax(logits_of(classifier, data.pixels, rows))
+    return logits_of(classifier, data.pixels, rows), data.labels[rows]
 
 
-def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> Evaluation:
-    rows, probabilities = _answers(classifier, data, "test")
-    frames = tuple(data.decoded.frames[row] for row in rows)
-    predictions = Predictions(frames, probabilities, "adapter", None, "PyTorch, in training")
+def _validation(classifier: PixelClassifier, data: TrainingData) -> Validation:
+    logits, truth = _answers(classifier, data, "val")
+    scores = classification_from_labels(truth, logits.argmax(axis=1), data.classes, data.majority)
+    sums = frame_sums(truth, softmax(logits)).sum(axis=0)
+    return Validation(scores.macro.f1, float(calibration_from_sums(sums, len(truth))["nll"]))
+
+
+def _classification(classifier: PixelClassifier, data: TrainingData, part: Part) -> Classification:
+    logits, truth = _answers(classifier, data, part)
+    return classification_from_labels(truth, logits.argmax(axis=1), data.classes, data.majority)
+
+
+def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str, temperature: float) -> Evaluation:
+    logits, _ = _answers(classifier, data, "test")
+    frames = tuple(data.decoded.frames[row] for row in data.rows("test"))
+    predictions = Predictions(frames, softmax(logits, temperature), "adapter", None, "PyTorch, in training")
     return evaluation_on_split(data.split, data.spec, "test", predictions, data.classes, name)
+
+
+def _log(job: TrainJob, settings: TrainSettings) -> RunLog:
+    place = None if job.log is None or job.tracker == "none" else LogPlace(job.tracker, job.log)
+    return RunLog(place, {"dataset": job.dataset, **settings.model_dump(mode="json")})
 
 
 def _config(job: TrainJob, settings: TrainSettings) -> dict[str, object]:
@@ -147,6 +168,14 @@ def _tell(progress: Progress, data: TrainingData, backbone: BackboneInfo, model:
     )
 
 
+def _tell_temperature(progress: Progress, found: Calibration) -> None:
+    progress.say(
+        f"temperature {found.temperature:.2f} ({found.low:.2f} to {found.high:.2f}), fitted on {found.n} validation "
+        f"frames: NLL {found.nll_before:.3f} → {found.nll_after:.3f}, ECE {found.ece_before:.3f} → "
+        f"{found.ece_after:.3f}{f'; {found.note}' if found.note else ''}"
+    )
+
+
 def _dataset_info(job: TrainJob, data: TrainingData) -> DatasetInfo:
     return DatasetInfo(
         name=job.dataset,
@@ -174,5 +203,7 @@ def _split_info(data: TrainingData) -> SplitInfo:
 def _write(folder: Path, model: peft.PeftModel, data: TrainingData, manifest: AdapterManifest) -> None:
     save_adapter(model, folder)
     (folder / SPLIT_FILE).write_text(csv_from_split(data.split), encoding="utf-8")
+    curves = curves_from_history(manifest.history, manifest.best_epoch)
+    (folder / CURVES_FILE).write_text(curves, encoding="utf-8")
     (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")
     write_manifest(folder, manifest)
