@@ -98,7 +98,7 @@ def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
     with writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"writing\n"
-        with pytest.raises(ArtifactError, match="another process is writing"), atomic_folder(target, force=True):
+        with pytest.raises(ArtifactError, match=rf"process {writer.pid} is writing"), atomic_folder(target, force=True):
             pass
         writer.send_signal(signal.SIGKILL)
     assert content(target) == {"manifest.json": "whole"}

@@ -36,6 +36,7 @@ _SETTINGS = (
         type=click.Choice(["auto", "no", "bf16", "fp16"]),
         help="Of the forward pass in training; auto: bf16 where the processor computes in it.",
     ),
+    click.option("--compile/--no-compile", default=None, help="Compile the training's forward pass by torch.compile."),
     click.option("--accumulate", type=int, help="Batches per step of the optimiser."),
     click.option("--clip-norm", type=float, help="Largest norm of the gradient."),
     click.option("--rank", type=int, help="Rank of the LoRA matrices."),
@@ -94,6 +95,8 @@ def command(**given: Any) -> None:  # noqa: ANN401
         from gi_edge_training.run import run
     for job in jobs:
         adapter = run(job, progress)
+        if adapter is None:  # not the main process of a run of several
+            continue
         manifest = adapter.manifest
         if given["as_json"]:
             print_text(manifest.model_dump_json())

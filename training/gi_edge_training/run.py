@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import peft
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.adapter import Adapter, AdapterManifest, read_adapter
@@ -16,101 +19,160 @@ from gi_edge.artifacts.evaluation import Predictions, evaluation_on_split
 from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.split import Part, csv_from_split
-from gi_edge.errors import ResumableInterrupt
-from gi_edge.files import atomic_folder
+from gi_edge.errors import DataError, ResumableInterrupt
+from gi_edge.files import atomic_folder, disk_errors
 from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.classification import Classification, classification_from_labels
 from gi_edge.metrics.evaluation import Evaluation
 from gi_edge.modeling.backbone import load_backbone
 from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
-from gi_edge.modeling.pixels import PixelClassifier, logits_of
-from gi_edge.progress import Progress
+from gi_edge.modeling.pixels import PixelClassifier
+from gi_edge.progress import Progress, Silent
 from gi_edge_training.card import card_from_manifest
-from gi_edge_training.checkpoint import CheckpointFile, RunState, check_no_unfinished_run
+from gi_edge_training.checkpoint import CheckpointFile, RunState, check_start, safetensors_errors
 from gi_edge_training.config import TrainJob, TrainSettings
-from gi_edge_training.data import TrainingData, read_training_data, training_loader
+from gi_edge_training.data import TrainingData, read_training_data
 from gi_edge_training.engine import accelerator_from_settings, device_from_name, peak_memory_bytes, resolved_settings
+from gi_edge_training.loader import Frames, TrainingLoader
 from gi_edge_training.loop import Fitting, best_epoch, fit
 from gi_edge_training.loss import loss_from_settings
+from gi_edge_training.processes import (
+    check_same,
+    first_of_machine,
+    logits_together,
+    normalise_together,
+    quiet_followers,
+    share_of,
+    together,
+)
+from gi_edge_training.state import moving_tensors
 
 _PACKAGES = ("torch", "torchvision", "timm", "peft", "accelerate", "numpy", "pillow", "scikit-learn")
+_TEXTS_BYTES = 200_000
+"""Room for the manifest, the card and the adapter's configuration."""
+_GO_ON = "the same command with --resume goes on"
 
 
-def run(job: TrainJob, progress: Progress) -> Adapter:
+def run(job: TrainJob, progress: Progress) -> Adapter | None:
     """Train one adapter and write it whole or not at all.
+
+    Where torchrun or accelerate started several processes, each calls this: the main one tells and writes, and in the
+    others None comes back. An error in one ends all.
 
     Raises: GiEdgeError of the fitting kind for data, weights, a device or an output that cannot serve.
     """
     device = device_from_name(job.device)
     settings = resolved_settings(job.settings, device)
+    accelerator = accelerator_from_settings(settings, device)
     unfinished = job.output.with_name(f".{job.output.name}.unfinished.safetensors")
-    if not job.resume:
-        check_no_unfinished_run(unfinished, force=job.force)
-    with atomic_folder(job.output, force=job.force) as folder:
-        data = read_training_data(job, progress)
-        torch.manual_seed(settings.seed)
-        backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
-        model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
-        classifier = PixelClassifier(model, data.preprocess).to(device)
-        _tell(progress, data, backbone.info, model, f"{device.type}, {settings.mixed_precision} mixed precision")
-
-        def score(part: Part = "val") -> Classification:
-            rows, probabilities = _answers(classifier, data, part)
-            answer = probabilities.argmax(axis=1)
-            return classification_from_labels(data.labels[rows], answer, data.classes, data.majority)
-
-        checkpoint = CheckpointFile(unfinished, _fingerprint(settings, data, backbone.info))
-        state = checkpoint.read() if job.resume else RunState()
-        if state.history:
-            progress.say(f"resuming after epoch {len(state.history)} of {settings.epochs}")
-        fitting = Fitting(
-            classifier,
-            batches=lambda epoch: training_loader(data, settings, epoch),
-            loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
-            score=lambda: score().macro.f1,
-        )
-        accelerator = accelerator_from_settings(settings, device)
-        try:
-            history = fit(fitting, settings, accelerator, checkpoint, state, progress)
-        except KeyboardInterrupt as stop:
-            raise (ResumableInterrupt() if unfinished.exists() else stop) from None
-        trained, total = weight_counts(model)
-        licence = settings.weights_licence or backbone.info.licence
-        manifest = AdapterManifest(
-            name=job.name,
-            backbone=backbone.info.model_copy(update={"licence": licence}),
-            dataset=_dataset_info(job, data),
-            split=_split_info(data),
-            classes=data.classes,
-            preprocess=data.preprocess,
-            config=_config(job, settings),
-            provenance=provenance_now(_PACKAGES).model_copy(
-                update={"train_seconds": state.seconds, "peak_memory_bytes": peak_memory_bytes(device)}
-            ),
-            trainable_weights=trained,
-            total_weights=total,
-            history=history,
-            best_epoch=best_epoch(history),
-            val=score("val"),
-            test=score("test"),
-            evaluation=_evaluation(classifier, data, job.name),
-        )
-        _write(folder, model, data, manifest)
-    checkpoint.remove()
+    folder = None
+    with quiet_followers(accelerator), contextlib.ExitStack() as output:
+        with together(accelerator):
+            if accelerator.is_main_process:
+                folder = output.enter_context(atomic_folder(job.output, force=job.force))
+                check_start(unfinished, resume=job.resume, force=job.force)
+        shown = Silent() if folder is None else progress
+        data = first_of_machine(accelerator, lambda: _read(job, shown))
+        model, manifest = _train(job.model_copy(update={"settings": settings}), data, accelerator, unfinished, shown)
+        with together(accelerator):
+            if folder is not None:
+                _write(folder, job.output, model, data, manifest)
+                output.close()
+    if folder is None:
+        return None
+    unfinished.unlink(missing_ok=True)
     return read_adapter(job.output)
 
 
-def _answers(
-    classifier: PixelClassifier, data: TrainingData, part: Part
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the rows of a part [n] and the probabilities [n, classes] of its frames."""
-    rows = data.rows(part)
-    return rows, softmax(logits_of(classifier, data.pixels, rows))
+def _read(job: TrainJob, progress: Progress) -> TrainingData:
+    """Read the data of a job. Raises: DataError as read_training_data does, or if files vanish meanwhile."""
+    try:
+        data = read_training_data(job, progress)
+        lost = [item.frame.path for item in data.decoded.unreadable if not os.path.lexists(item.frame.path)]
+        if lost:
+            raise DataError(
+                f"{len(lost)} images vanished while they were read; the first was {lost[0]}",
+                fix=f"bring {job.data} back, then run again",
+            )
+    except DataError as error:
+        if not job.resume:
+            raise
+        raise DataError(error.message, fix=f"{error.fix}. The run is kept: the same command goes on with it") from error
+    return data
 
 
-def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> Evaluation:
-    rows, probabilities = _answers(classifier, data, "test")
-    frames = tuple(data.decoded.frames[row] for row in rows)
+def _train(
+    job: TrainJob, data: TrainingData, accelerator: Accelerator, unfinished: Path, progress: Progress
+) -> tuple[peft.PeftModel, AdapterManifest]:
+    """Train by resolved settings, in all processes, and return the model at its best and what is to be told of it."""
+    settings, device = job.settings, accelerator.device
+
+    def prepare() -> tuple[peft.PeftModel, BackboneInfo]:
+        torch.manual_seed(settings.seed)
+        backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
+        model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+        return model, backbone.info
+
+    model, backbone = first_of_machine(accelerator, prepare)
+    classifier = PixelClassifier(model, data.preprocess).to(device)
+    with together(accelerator):
+        normalise_together(accelerator, classifier)
+    _tell(progress, data, backbone, model, _place(accelerator))
+
+    def probabilities(part: Part) -> NDArray[np.float32]:
+        return softmax(logits_together(accelerator, classifier, data.pixels, data.rows(part)))
+
+    def judged(part: Part, answers: NDArray[np.float32]) -> Classification:
+        return classification_from_labels(
+            data.labels[data.rows(part)], answers.argmax(axis=1), data.classes, data.majority
+        )
+
+    fingerprint = _fingerprint(settings, data, backbone)
+    check_same(accelerator, fingerprint)
+    checkpoint, state = CheckpointFile(unfinished, fingerprint), RunState()
+    with together(accelerator):
+        if job.resume and accelerator.is_main_process:
+            state = checkpoint.read()
+            progress.say(f"resuming after epoch {len(state.history)} of {settings.epochs}")
+    frames = Frames(data.pixels, data.labels, data.rows("train"), data.preprocess)
+    loader = TrainingLoader(frames, settings, device, share_of(accelerator))
+    fitting = Fitting(
+        classifier,
+        batches=loader.epoch,
+        loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
+        score=lambda: judged("val", probabilities("val")).macro.f1,
+    )
+    try:
+        history = fit(fitting, settings, accelerator, checkpoint, state, progress)
+    except KeyboardInterrupt as stop:
+        raise (ResumableInterrupt() if unfinished.exists() else stop) from None
+    answers = {part: probabilities(part) for part in ("val", "test")}
+    trained, total = weight_counts(model)
+    licence = settings.weights_licence or backbone.licence
+    manifest = AdapterManifest(
+        name=job.name,
+        backbone=backbone.model_copy(update={"licence": licence}),
+        dataset=_dataset_info(job, data),
+        split=_split_info(data),
+        classes=data.classes,
+        preprocess=data.preprocess,
+        config=_config(job, settings),
+        provenance=provenance_now(_PACKAGES).model_copy(
+            update={"train_seconds": state.seconds, "peak_memory_bytes": peak_memory_bytes(device)}
+        ),
+        trainable_weights=trained,
+        total_weights=total,
+        history=history,
+        best_epoch=best_epoch(history),
+        val=judged("val", answers["val"]),
+        test=judged("test", answers["test"]),
+        evaluation=_evaluation(data, answers["test"], job.name),
+    )
+    return model, manifest
+
+
+def _evaluation(data: TrainingData, probabilities: NDArray[np.float32], name: str) -> Evaluation:
+    frames = tuple(data.decoded.frames[row] for row in data.rows("test"))
     predictions = Predictions(frames, probabilities, "adapter", None, "PyTorch, in training")
     return evaluation_on_split(data.split, data.spec, "test", predictions, data.classes, name)
 
@@ -132,6 +194,12 @@ def _fingerprint(settings: TrainSettings, data: TrainingData, backbone: Backbone
         backbone.weights_sha256,
     )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _place(accelerator: Accelerator) -> str:
+    """Return where and how a run computes, for people."""
+    processes = f"{accelerator.num_processes} processes, " if accelerator.num_processes > 1 else ""
+    return f"{processes}{accelerator.device.type}, {accelerator.mixed_precision} mixed precision"
 
 
 def _tell(progress: Progress, data: TrainingData, backbone: BackboneInfo, model: peft.PeftModel, where: str) -> None:
@@ -171,8 +239,12 @@ def _split_info(data: TrainingData) -> SplitInfo:
     )
 
 
-def _write(folder: Path, model: peft.PeftModel, data: TrainingData, manifest: AdapterManifest) -> None:
-    save_adapter(model, folder)
-    (folder / SPLIT_FILE).write_text(csv_from_split(data.split), encoding="utf-8")
-    (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")
-    write_manifest(folder, manifest)
+def _write(folder: Path, output: Path, model: peft.PeftModel, data: TrainingData, manifest: AdapterManifest) -> None:
+    """Fill the folder that becomes output. Raises: ArtifactError, for a full disk with the space that is needed."""
+    rows = csv_from_split(data.split).encode()
+    needed = sum(tensor.nbytes for tensor in moving_tensors(model).values()) + len(rows) + _TEXTS_BYTES
+    with disk_errors(output, needed_bytes=needed, again=_GO_ON), safetensors_errors():
+        save_adapter(model, folder)
+        (folder / SPLIT_FILE).write_bytes(rows)
+        (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")
+        write_manifest(folder, manifest)
