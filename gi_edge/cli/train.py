@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,9 @@ def command(**given: Any) -> None:  # noqa: ANN401
     if given["split"] and len(chosen) > 1:
         raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     jobs = [_job(place, name, entry, given) for name, entry in chosen.items()]
-    for job in jobs:
-        check_writable(job.output, force=job.force)
+    if os.environ.get("RANK", "0") == "0":  # torchrun's and accelerate's number of a process; the first one tells
+        for job in jobs:
+            check_writable(job.output, force=job.force)
     with extra("train"):
         from gi_edge_training.run import run
     for job in jobs:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -23,6 +26,8 @@ from gi_edge_training.loader import Share
 
 T = TypeVar("T")
 
+_LAUNCHER_ACTS_WITHIN_S = 5
+
 
 def share_of(accelerator: Accelerator) -> Share:
     """Return the part of every batch that this process takes."""
@@ -36,20 +41,26 @@ def quiet_followers(accelerator: Accelerator) -> Iterator[None]:
 
     Raises: RuntimeUnavailableError in the main process if another one is gone.
     """
-    try:
+    if accelerator.num_processes == 1:
         yield
+        return
+    try:
+        with _stopped_by_launcher():
+            yield
     except KeyboardInterrupt:
-        if not accelerator.is_main_process:
-            raise SystemExit(1) from None
-        raise
-    except RuntimeError as error:
-        if accelerator.num_processes == 1 or not _is_connection_fault(error):
+        if accelerator.is_main_process:
             raise
-        if not accelerator.is_main_process:
-            raise SystemExit(1) from None
-        raise RuntimeUnavailableError(
-            "another process of this run ended, so the run ends", fix="see what it told; then the same command --resume"
-        ) from error
+        raise SystemExit(1) from None
+    except RuntimeError as error:
+        if not _is_connection_fault(error):
+            raise
+        if accelerator.is_main_process:
+            raise RuntimeUnavailableError(
+                "another process of this run ended, so all end",
+                fix="see what it told; then the same command, with --resume if an epoch was finished",
+            ) from error
+        _wait_for_teller()
+        raise SystemExit(1) from None
 
 
 @contextmanager
@@ -68,6 +79,7 @@ def together(accelerator: Accelerator) -> Iterator[None]:
     if fault and teller == accelerator.process_index:
         raise fault
     if teller is not None:
+        _wait_for_teller()
         raise SystemExit(codes[teller])
 
 
@@ -144,6 +156,28 @@ def normalise_together(accelerator: Accelerator, classifier: nn.Module) -> None:
             fix="start one process: gi-edge train",
         )
     timm.layers.convert_sync_batchnorm(classifier)  # replaces the layers inside
+
+
+@contextmanager
+def _stopped_by_launcher() -> Iterator[None]:
+    """Take the SIGTERM that a launcher sends when another process died as what Ctrl-C is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_: int, __: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_for_teller() -> None:
+    """Let the process that tells end first: the launcher ends all as soon as one of them has."""
+    time.sleep(_LAUNCHER_ACTS_WITHIN_S)
 
 
 def _is_connection_fault(error: RuntimeError) -> bool:
