@@ -106,6 +106,7 @@ class TrainingLoader:
         self._loader: DataLoader[tuple[Tensor, int]] = DataLoader(
             AugmentedFrames(frames),
             batch_sampler=self._keys,  # filled anew for each epoch
+            generator=torch.Generator(),  # of the workers' own seeds, which nothing here draws from
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
