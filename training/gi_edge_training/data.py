@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,22 +63,34 @@ class TrainingData:
 def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
-    Raises: DataError if the folder, a class, the groups or the split cannot serve; ConfigError for an unknown spec.
+    Raises: DataError if the folder, a class, the groups or the split cannot serve, or files vanish; ConfigError for an unknown spec.
     """
-    settings = job.settings
+    settings, title = job.settings, f"decode {job.dataset}"
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
     preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, title)
+        _check_still_there(decoded, job.data)
         split = _readable(given, decoded)
         _check_parts(split, index.classes, job.split)
     else:
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, title)
+        _check_still_there(decoded, job.data)
         split = _new_split(decoded, index, settings, progress)
     return TrainingData(spec, index.classes, preprocess, decoded, split)
+
+
+def _check_still_there(decoded: DecodedFrames, folder: Path) -> None:
+    """Files that vanish while they are read are a lost disk, not a smaller dataset."""
+    lost = [item.frame.path for item in decoded.unreadable if not os.path.lexists(item.frame.path)]
+    if lost:
+        raise DataError(
+            f"{len(lost)} images vanished while they were read; the first was {lost[0]}",
+            fix=f"bring {folder} back, then run again",
+        )
 
 
 def _readable(given: Split, decoded: DecodedFrames) -> Split:

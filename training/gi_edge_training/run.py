@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -85,20 +84,13 @@ def run(job: TrainJob, progress: Progress) -> Adapter | None:
 
 
 def _read(job: TrainJob, progress: Progress) -> TrainingData:
-    """Read the data of a job. Raises: DataError as read_training_data does, or if files vanish meanwhile."""
+    """Read the data of a job. Raises: DataError as read_training_data does."""
     try:
-        data = read_training_data(job, progress)
-        lost = [item.frame.path for item in data.decoded.unreadable if not os.path.lexists(item.frame.path)]
-        if lost:
-            raise DataError(
-                f"{len(lost)} images vanished while they were read; the first was {lost[0]}",
-                fix=f"bring {job.data} back, then run again",
-            )
+        return read_training_data(job, progress)
     except DataError as error:
         if not job.resume:
             raise
         raise DataError(error.message, fix=f"{error.fix}. The run is kept: the same command goes on with it") from error
-    return data
 
 
 def _train(
