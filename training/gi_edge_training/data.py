@@ -63,7 +63,8 @@ class TrainingData:
 def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
-    Raises: DataError if the folder, a class, the groups or the split cannot serve, or files vanish; ConfigError for an unknown spec.
+    Raises: DataError if the folder, a class, the groups or the split cannot serve, or if files vanish meanwhile;
+    ConfigError for an unknown spec.
     """
     settings, title = job.settings, f"decode {job.dataset}"
     spec = read_spec(job.spec)
