@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -15,8 +16,9 @@ from gi_edge.errors import ArtifactError
 
 _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG),
 }
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARKS = ("manifest.json", "evaluation.json", "engine.json")
 """One of these is in every folder that gi-edge makes and may replace."""
 
@@ -30,11 +32,15 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader, or a killed process, sees the old content or the new, never a part."""
+def write_atomic(path: Path, content: bytes | str, *, again: str = "run again") -> None:
+    """Write a file so that a reader, or a killed process, sees the old content or the new, never a part.
+
+    again: what to do once there is room for it. Raises: ArtifactError if it cannot be written; a full disk is told
+    with the space that is needed.
+    """
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f".{path.name}.partial")
-    with _disk_errors(path):
+    with disk_errors(path, needed_bytes=len(data), again=again):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
@@ -69,19 +75,19 @@ def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     The files are synced before the rename. With force an existing target is replaced, and stays whole until
     then. What an earlier killed run left behind is removed.
 
-    Raises: ArtifactError if target exists without force, or another process is writing it.
+    Raises: ArtifactError if target exists without force, or another process is writing it; that one's id is told.
     """
     check_writable(target, force=force)
     partial = target.with_name(f".{target.name}.partial")
     old = target.with_name(f".{target.name}.old")
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with _sole_writer(target):
         _restore(old, target)
         check_writable(target, force=force)
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            with _disk_errors(target):
+            with disk_errors(target):
                 partial.mkdir()
                 yield partial
                 for path in [*partial.rglob("*"), partial]:
@@ -106,16 +112,25 @@ def _restore(old: Path, target: Path) -> None:
 def _sole_writer(target: Path) -> Iterator[None]:
     """Hold a lock that the kernel drops with the process, so a killed writer blocks nobody."""
     path = target.with_name(f".{target.name}.lock")
-    with path.open("w") as file:
+    with contextlib.ExitStack() as stack:
+        with disk_errors(target):
+            file = stack.enter_context(path.open("a+", encoding="ascii"))
+        os.register_at_fork(after_in_child=file.close)  # else a child would hold the lock beyond its parent's death
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_current = path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino
         except BlockingIOError:
             is_current = False
         if not is_current:
+            file.seek(0)
+            writer = f"process {told}" if (told := file.read().strip()) else "another process"
             raise ArtifactError(
-                f"another process is writing {target}", fix="wait for it, or give --name NAME for another output"
+                f"{writer} is writing {target}", fix="wait for it, or give --name NAME for another output"
             )
+        with contextlib.suppress(OSError):  # the number is told to others; the lock holds without it
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         try:
             yield
         finally:
@@ -123,15 +138,30 @@ def _sole_writer(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "run again") -> Iterator[None]:
+    """Turn what a disk refuses into an ArtifactError; a full one with the space it lacks."""
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
+        fault, free = error.strerror, "free space"
+        if error.errno in _FULL and needed_bytes is not None:
+            fault = f"{fault}; {_megabytes(needed_bytes)} are needed and {_megabytes(_free_bytes(target))} are free"
+            free = f"free {_megabytes(needed_bytes)}"
         raise ArtifactError(
-            f"cannot write {target}: {error.strerror}", fix="free space or choose another folder, then run again"
+            f"cannot write {target}: {fault}", fix=f"{free} or choose another folder, then {again}"
         ) from error
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def _free_bytes(target: Path) -> int:
+    """Return the free space of the disk that a path, there or not, is on."""
+    there = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
+    return shutil.disk_usage(there).free
 
 
 def _fsync(path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
     with writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"writing\n"
-        with pytest.raises(ArtifactError, match="another process is writing"), atomic_folder(target, force=True):
+        with pytest.raises(ArtifactError, match=rf"process {writer.pid} is writing"), atomic_folder(target, force=True):
             pass
         writer.send_signal(signal.SIGKILL)
     assert content(target) == {"manifest.json": "whole"}
@@ -108,6 +108,27 @@ def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
         (folder / "new").write_text("whole")
     assert content(target) == {"new": "whole"}
     assert hidden(tmp_path) == []
+
+
+def test_a_child_of_a_killed_writer_holds_no_lock(tmp_path):
+    """Workers are forked while the lock is held, and outlive a killed parent by seconds."""
+    forking = WRITER.replace('    print("writing"', "    child = os.fork() or signal.pause()\n    print(child")
+    assert forking != WRITER
+    writer = subprocess.Popen(
+        [sys.executable, "-c", forking, tmp_path / "a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with writer:
+        assert writer.stdout is not None
+        child = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        os.kill(child, 0)
+        try:
+            with atomic_folder(tmp_path / "a") as folder:
+                (folder / "new").write_text("whole")
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert content(tmp_path / "a") == {"new": "whole"}
 
 
 def test_a_kill_between_the_two_renames_is_mended_by_the_next_writer(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import sys
 
@@ -79,6 +80,8 @@ def main() -> None:
         # click turns Ctrl-C into an Abort whose cause it is
         kept = isinstance(stop.__cause__, ResumableInterrupt) and "--resume" not in sys.argv
         resume = ["--resume"] if kept else []
-        again = shlex.join(["gi-edge", *sys.argv[1:], *resume])
+        # under torchrun the command begins with words that this process does not know
+        begin = ["the same command:", "…", "-m", "gi_edge"] if "WORLD_SIZE" in os.environ else ["gi-edge"]
+        again = " ".join([*begin, shlex.join([*sys.argv[1:], *resume])])
         click.echo(f"\nerror: interrupted; nothing was half-written. To mend: {again}", err=True)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _SETTINGS = (
         type=click.Choice(["auto", "no", "bf16", "fp16"]),
         help="Of the forward pass in training; auto: bf16 where the processor computes in it.",
     ),
+    click.option("--compile/--no-compile", default=None, help="Compile the training's forward pass by torch.compile."),
     click.option("--accumulate", type=int, help="Batches per step of the optimiser."),
     click.option("--clip-norm", type=float, help="Largest norm of the gradient."),
     click.option("--rank", type=int, help="Rank of the LoRA matrices."),
@@ -94,8 +96,9 @@ def command(**given: Any) -> None:  # noqa: ANN401
     if given["split"] and len(chosen) > 1:
         raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     jobs = [_job(place, name, entry, given) for name, entry in chosen.items()]
-    for job in jobs:
-        check_writable(job.output, force=job.force)
+    if os.environ.get("RANK", "0") == "0":  # torchrun's and accelerate's number of a process; the first one tells
+        for job in jobs:
+            check_writable(job.output, force=job.force)
     with extra("train"):
         from gi_edge_training.run import run
     for job in jobs:
@@ -104,6 +107,8 @@ def command(**given: Any) -> None:  # noqa: ANN401
         elif job.log is not None and job.tracker != "none":
             progress.say(f"log of {job.name}: {job.tracker}, in {shown_path(job.log)}")
         adapter = run(job, progress)
+        if adapter is None:  # not the main process of a run of several
+            continue
         manifest = adapter.manifest
         if given["as_json"]:
             print_text(manifest.model_dump_json())

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gi_edge.data.preprocess import PreprocessSpec
 
-_BATCH_SIZE = 32
+SCORED_TOGETHER = 32
+"""Frames in one forward pass; another number may round differently."""
 
 
 class PixelClassifier(nn.Module):
@@ -49,7 +50,7 @@ def logits_of(
     with torch.inference_mode():
         outputs = [
             classifier(torch.from_numpy(pixels[batch]).to(device)).float().cpu().numpy()
-            for batch in np.array_split(rows, math.ceil(len(rows) / _BATCH_SIZE))
+            for batch in np.array_split(rows, math.ceil(len(rows) / SCORED_TOGETHER))
         ]
     classifier.train(was_training)
     return np.concatenate(outputs)

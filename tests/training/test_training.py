@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from gi_edge.errors import ArtifactError, ModelError
 from gi_edge.progress import Silent
@@ -14,6 +13,7 @@ from gi_edge_training.augment import augmentation
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings, read_recipe, recipe_names
 from gi_edge_training.engine import accelerator_from_settings, cpu_computes_bf16, resolved_settings
+from gi_edge_training.loader import Batch
 from gi_edge_training.loop import Fitting, Validation, best_epoch, fit, learning_rate_factor
 from gi_edge_training.loss import loss_from_settings
 
@@ -38,10 +38,11 @@ class Linear(nn.Module):
         return self.head(self.frozen(pixels))
 
 
-def separable(n=64):
+def separable(n=64, size=16):
     pixels = torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
     labels = (pixels[:, 0] > 0).long()
-    return DataLoader(list(zip(pixels, labels.tolist(), strict=True)), batch_size=16)
+    parts = zip(pixels.split(size), labels.split(size), strict=True)
+    return [Batch(*part, counted=len(part[0]), frames=len(part[0])) for part in parts]
 
 
 def fitted(model, settings, folder, *, scores=(0.5,), state=None, heard=None):
@@ -124,13 +125,12 @@ def test_the_state_of_another_run_is_refused(tmp_path):
 
 
 def test_accumulated_batches_take_one_step(tmp_path):
-    """Two batches of 16 per step of a linear model are one batch of 32, up to rounding."""
+    """Two batches of 16 per step are one of 32, up to rounding, and the last step's 16 and 4 are one of 20."""
     torch.manual_seed(0)
     one, two = Linear(), Linear()
     settings = TrainSettings(epochs=1, learning_rate=0.1, warmup_fraction=0.0)
-    wide = DataLoader(separable().dataset, batch_size=32)
     loss = loss_from_settings(settings, torch.tensor([32, 32]))
-    for model, batches, accumulate in ((one, wide, 1), (two, separable(), 2)):
+    for model, batches, accumulate in ((one, separable(52, 32), 1), (two, separable(52, 16), 2)):
         own = settings.model_copy(update={"accumulate": accumulate, "mixed_precision": "no"})
         fit(
             Fitting(model, lambda epoch, batches=batches: batches, loss, lambda: Validation(0.5, 1.0)),
@@ -141,6 +141,26 @@ def test_accumulated_batches_take_one_step(tmp_path):
             Silent(),
         )
     assert torch.allclose(one.head.weight, two.head.weight, atol=1e-6)
+
+
+def test_the_loss_told_is_the_mean_over_frames(tmp_path):
+    """The short last batch must not count like a whole one."""
+    settings = TrainSettings(epochs=1, learning_rate=1e-12)
+    batches = separable(20, 16)
+    loss = loss_from_settings(settings, torch.tensor([32, 32]))
+    own = settings.model_copy(update={"mixed_precision": "no"})
+    model = Linear()
+    with torch.no_grad():
+        expected = torch.cat([loss(model(batch.pixels), batch.labels) for batch in batches]).mean()
+    history = fit(
+        Fitting(model, lambda epoch: batches, loss, lambda: 0.5),
+        own,
+        accelerator_from_settings(own, torch.device("cpu")),
+        CheckpointFile(tmp_path / "run.safetensors", "run"),
+        RunState(),
+        Silent(),
+    )
+    assert history[0].loss == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_lower_rate_to_try(tmp_path):
@@ -159,8 +179,8 @@ COUNTS = torch.tensor([60, 30, 10])
 
 def test_class_weights_have_mean_one_over_the_training_part():
     logits, labels = torch.zeros(100, 3), torch.repeat_interleave(torch.arange(3), COUNTS)
-    plain = loss_from_settings(TrainSettings(), COUNTS)(logits, labels)
-    weighted = loss_from_settings(TrainSettings(balance="weights"), COUNTS)(logits, labels)
+    plain = loss_from_settings(TrainSettings(), COUNTS)(logits, labels).mean()
+    weighted = loss_from_settings(TrainSettings(balance="weights"), COUNTS)(logits, labels).mean()
     assert weighted.item() == pytest.approx(plain.item(), rel=1e-6)
     rare = loss_from_settings(TrainSettings(balance="weights"), COUNTS)(logits[:1], torch.tensor([2]))
     assert rare.item() == pytest.approx(plain.item() * 100 / (3 * 10), rel=1e-6)

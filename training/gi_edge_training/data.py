@@ -1,17 +1,15 @@
-"""From a dataset folder to decoded, split frames and training batches."""
+"""From a dataset folder to decoded, split frames."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from gi_edge.data.index import Index, index_from_folder
 from gi_edge.data.make_split import splits_from_index
@@ -23,7 +21,6 @@ from gi_edge.data.split import Part, Split, split_from_rows
 from gi_edge.data.subset import index_of_split, read_split
 from gi_edge.errors import DataError
 from gi_edge.progress import Progress
-from gi_edge_training.augment import augmentation
 from gi_edge_training.config import TrainJob, TrainSettings
 
 
@@ -63,43 +60,38 @@ class TrainingData:
         return np.array([row for row, frame in enumerate(self.decoded.frames) if frame.id in ids], dtype=np.int64)
 
 
-class AugmentedFrames(Dataset[tuple[Tensor, int]]):
-    """Training frames, each augmented anew whenever it is read: uint8 [size, size, 3] and class index."""
-
-    def __init__(self, data: TrainingData) -> None:
-        self._pixels = data.pixels
-        self._labels = data.labels
-        self._rows = data.rows("train")
-        self._augment = augmentation(data.preprocess.size_px)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, item: int) -> tuple[Tensor, int]:
-        row = self._rows[item]
-        image = torch.from_numpy(np.array(self._pixels[row])).permute(2, 0, 1)
-        return self._augment(image).permute(1, 2, 0), int(self._labels[row])
-
-
 def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
-    Raises: DataError if the folder, a class, the groups or the split cannot serve; ConfigError for an unknown spec.
+    Raises: DataError if the folder, a class, the groups or the split cannot serve, or if files vanish meanwhile;
+    ConfigError for an unknown spec.
     """
-    settings = job.settings
+    settings, title = job.settings, f"decode {job.dataset}"
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
     preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, title)
+        _check_still_there(decoded, job.data)
         split = _readable(given, decoded)
         _check_parts(split, index.classes, job.split)
     else:
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, title)
+        _check_still_there(decoded, job.data)
         split = _new_split(decoded, index, settings, progress)
     return TrainingData(spec, index.classes, preprocess, decoded, split)
+
+
+def _check_still_there(decoded: DecodedFrames, folder: Path) -> None:
+    """Files that vanish while they are read are a lost disk, not a smaller dataset."""
+    lost = [item.frame.path for item in decoded.unreadable if not os.path.lexists(item.frame.path)]
+    if lost:
+        raise DataError(
+            f"{len(lost)} images vanished while they were read; the first was {lost[0]}",
+            fix=f"bring {folder} back, then run again",
+        )
 
 
 def _readable(given: Split, decoded: DecodedFrames) -> Split:
@@ -125,23 +117,3 @@ def _new_split(decoded: DecodedFrames, index: Index, settings: TrainSettings, pr
     for note in made.notes:
         progress.say(note)
     return made.splits[""]
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """Return the seed of one epoch's order, augmentation and dropout."""
-    return seed * 1_000_003 + epoch
-
-
-def training_loader(data: TrainingData, settings: TrainSettings, epoch: int) -> DataLoader[tuple[Tensor, int]]:
-    """Return the batches of an epoch, in an order of its own: every frame once, or all classes equally often.
-
-    The last short batch is kept: small sets need every frame.
-    """
-    frames = AugmentedFrames(data)
-    order = torch.Generator().manual_seed(epoch_seed(settings.seed, epoch))
-    if settings.balance != "sampler":
-        return DataLoader(frames, batch_size=settings.batch_size, shuffle=True, generator=order)
-    labels = data.labels[data.rows("train")]
-    chances = (1 / np.bincount(labels))[labels]
-    sampler = WeightedRandomSampler(chances.tolist(), num_samples=len(frames), generator=order)
-    return DataLoader(frames, batch_size=settings.batch_size, sampler=sampler)

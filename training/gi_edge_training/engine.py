@@ -1,17 +1,25 @@
-"""Where and in which precision training computes: accelerate, set up for one process."""
+"""Where and in which precision training computes: accelerate, set up for one process or several."""
 
 from __future__ import annotations
 
+import atexit
+import os
 import resource
+import shutil
 import sys
+import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState, PartialState
 
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge_training.config import TrainSettings
+
+_PATIENCE = timedelta(hours=12)
+"""How long processes wait for one another: one of them may decode a large dataset. A dead one is noticed at once."""
 
 
 def device_from_name(name: str) -> torch.device:
@@ -49,15 +57,37 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def accelerator_from_settings(settings: TrainSettings, device: torch.device) -> Accelerator:
-    """Set up accelerate for resolved settings. Raises: RuntimeUnavailableError if several processes were launched."""
+    """Set up accelerate for resolved settings, and join the other processes if torchrun or accelerate started several.
+
+    Raises: RuntimeUnavailableError if the device does not compute in the precision, or compile lacks a compiler.
+    """
+    if settings.mixed_precision == "fp16" and device.type == "cpu":
+        raise RuntimeUnavailableError("fp16 training needs a GPU", fix="--mixed-precision bf16, or no")
+    if settings.compile:
+        check_compiler(device)
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
-        gradient_accumulation_steps=settings.accumulate,
         cpu=device.type == "cpu",
+        dynamo_backend="inductor" if settings.compile else None,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+        ],
     )
     if accelerator.num_processes > 1:
-        raise RuntimeUnavailableError(
-            f"training in {accelerator.num_processes} processes is not supported yet", fix="start one: gi-edge train"
-        )
+        # Gradients of 1x1 convolutions come in another order of their axes of length 1, which is no other order.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        atexit.register(PartialState().destroy_process_group)
     return accelerator
+
+
+def check_compiler(device: torch.device) -> None:
+    """Refuse torch.compile where there is no compiler for what it generates. Raises: RuntimeUnavailableError."""
+    wanted = ("CXX", "g++") if device.type == "cpu" else ("CC", "gcc")
+    compiler = os.environ.get(*wanted)
+    if shutil.which(compiler) is None:
+        raise RuntimeUnavailableError(
+            f"torch.compile needs a compiler, and there is no {compiler}",
+            fix=f"--no-compile, or install {compiler}, or name another: {wanted[0]}=COMPILER gi-edge train …",
+        )

@@ -14,7 +14,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_from_settings(settings: TrainSettings, class_counts: Tensor) -> Loss:
-    """Return a function of logits [n, classes] and class indices [n]: the cross entropy, a mean over the n frames.
+    """Return a function of logits [n, classes] and class indices [n]: the cross entropy of each frame, [n].
 
     class_counts: frames of each class in the training part, [classes], each at least 1. balance "weights" multiplies
     a frame's loss by the inverse frequency of its class, scaled to a mean of 1 over the training part;
@@ -29,8 +29,6 @@ def loss_from_settings(settings: TrainSettings, class_counts: Tensor) -> Loss:
         if settings.balance == "logit-adjustment":
             logits = logits + torch.log(frequencies).to(logits)
         each = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-        if settings.balance == "weights":
-            each = each * weights.to(each)[labels]
-        return each.mean()
+        return each * weights.to(each)[labels] if settings.balance == "weights" else each
 
     return loss

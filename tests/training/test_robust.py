@@ -1,0 +1,119 @@
+"""Full disks, lost data and a second run on the same output: told in one line, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+
+import gi_edge_training.data as training_data
+import gi_edge_training.run as training_run
+from gi_edge.files import atomic_folder
+
+SMALL = [
+    *("train", "--data", "frames", "--backbone", "gi-edge-small", "--image-size", 32, "--epochs", 3),
+    *("--batch-size", 16, "--rank", 2, "--mixed-precision", "no"),
+]
+
+
+def adapter_bytes(folder, name):
+    return (folder / "adapters" / name / "adapter_model.safetensors").read_bytes()
+
+
+def fsync_that_finds_the_disk_full(monkeypatch, *, at):
+    """Let the checkpoint of one epoch meet a full disk."""
+    real, seen = os.fsync, [0]
+
+    def fsync(descriptor):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name.endswith(".unfinished.safetensors.partial"):
+            seen[0] += 1
+            if seen[0] == at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_disk_that_fills_up_costs_one_epoch(frames, gi_edge, monkeypatch):
+    place = frames.parent
+    whole = gi_edge(*SMALL, "--name", "whole", cwd=place)
+    assert whole.code == 0, whole.err
+    fsync_that_finds_the_disk_full(monkeypatch, at=2)
+    full = gi_edge(*SMALL, "--name", "full", cwd=place)
+    assert full.code == 1
+    assert "cannot write" in full.err
+    assert "No space left on device; 0.2 MB are needed and" in full.err
+    assert "To mend: free 0.2 MB or choose another folder, then the same command with --resume" in full.err
+    assert sorted(path.name for path in (place / "adapters").iterdir()) == [".full.unfinished.safetensors", "whole"]
+    resumed = gi_edge(*SMALL, "--name", "full", "--resume", cwd=place)
+    assert resumed.code == 0, resumed.err
+    assert "resuming after epoch 1 of 3" in resumed.err
+    assert adapter_bytes(place, "full") == adapter_bytes(place, "whole")
+
+
+def test_an_adapter_that_finds_no_room_is_written_by_resume(frames, gi_edge, monkeypatch):
+    """The limit of the file size makes safetensors fail as a full disk does: it puts the fault into its own error."""
+    place, write = frames.parent, training_run._write
+
+    def without_room(*given):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        try:
+            write(*given)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(training_run, "_write", without_room)
+    full = gi_edge(*SMALL, "--name", "a", cwd=place)
+    assert full.code == 1
+    assert "cannot write" in full.err
+    assert "MB are needed" in full.err
+    assert "the same command with --resume goes on" in full.err
+    assert not (place / "adapters" / "a").exists()
+    monkeypatch.undo()
+    resumed = gi_edge(*SMALL, "--name", "a", "--resume", cwd=place)
+    assert resumed.code == 0, resumed.err
+    assert "epoch 3/3" not in resumed.err
+    assert adapter_bytes(place, "a")
+
+
+def test_data_that_is_gone_at_resume_is_asked_for(frames, gi_edge, monkeypatch):
+    place = frames.parent
+    fsync_that_finds_the_disk_full(monkeypatch, at=2)
+    assert gi_edge(*SMALL, "--name", "a", cwd=place).code == 1
+    frames.rename(place / "elsewhere")
+    gone = gi_edge(*SMALL, "--name", "a", "--resume", cwd=place)
+    assert gone.code == 1
+    assert "there is no folder frames" in gone.err
+    assert "The run is kept: the same command goes on with it" in gone.err
+    assert (place / "adapters" / ".a.unfinished.safetensors").exists()
+
+
+def test_data_that_vanishes_while_it_is_read_is_no_smaller_dataset(frames, gi_edge, monkeypatch):
+    decode = training_data.decode_frames
+
+    def late(*given):
+        shutil.rmtree(frames / "red lesion")
+        return decode(*given)
+
+    monkeypatch.setattr(training_data, "decode_frames", late)
+    done = gi_edge(*SMALL, "--name", "a", cwd=frames.parent)
+    assert done.code == 1
+    assert "12 images vanished while they were read; the first was frames/red lesion/000.jpg" in done.err
+    assert "bring frames back, then run again" in done.err
+
+
+@pytest.mark.parametrize("more", [[], ["--force"], ["--resume"]])
+def test_a_second_run_on_the_same_output_is_refused_by_the_number_of_the_first(frames, gi_edge, more):
+    place = frames.parent
+    (place / "adapters").mkdir()
+    with atomic_folder(place / "adapters" / "a"):
+        (place / "adapters" / ".a.unfinished.safetensors").write_bytes(b"of the first run")
+        second = gi_edge(*SMALL, "--name", "a", *more, cwd=place)
+    assert second.code == 1
+    assert f"process {os.getpid()} is writing" in second.err
+    assert (place / "adapters" / ".a.unfinished.safetensors").read_bytes() == b"of the first run"
