@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from gi_edge.artifacts.adapter import AdapterManifest
 from gi_edge.metrics.evaluation import Evaluation, Score
+from gi_edge_training.card_method import library_of, tags_of, use_words, what_was_trained
 
 
 def card_from_manifest(manifest: AdapterManifest) -> str:
     """Return the README.md of an adapter: what it is, what it scored, what it does not show."""
     evaluation = manifest.evaluation
-    settings = manifest.config
     return f"""---
-library_name: peft
-tags: [endoscopy, lora, convnextv2, gi-edge]
+library_name: {library_of(manifest)}
+tags: [{", ".join(tags_of(manifest))}]
 ---
 
 # {manifest.name}
 
-LoRA adapter (rank {settings["rank"]}, alpha {settings["alpha"]:g}) and classifier for
-{manifest.backbone.architecture}, weights {manifest.backbone.weights}, frozen.
-{manifest.trainable_weights:,} of {manifest.total_weights:,} weights were trained.
+{what_was_trained(manifest)}
 
 Research use. Not a medical device; no clinical claim is made.
 
@@ -48,11 +46,7 @@ Majority baseline: always answers "{evaluation.baselines.majority_label}", the m
 
 ## Use
 
-```python
-from peft import PeftModel
-# base_model: timm's {manifest.backbone.architecture} with these base weights
-model = PeftModel.from_pretrained(base_model, "{manifest.name}")
-```
+{use_words(manifest)}
 
 or `gi-edge export --adapter {manifest.name}`.
 """

@@ -81,7 +81,7 @@ class AugmentedFrames(Dataset[tuple[Tensor, int]]):
         return self._augment(image).permute(1, 2, 0), int(self._labels[row])
 
 
-def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
+def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
     Raises: DataError if the folder, a class, the groups or the split cannot serve; ConfigError for an unknown spec.
@@ -89,7 +89,6 @@ def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     settings = job.settings
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
-    preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from gi_edge.artifacts.adapter import EpochRecord
 from gi_edge.errors import ModelError
+from gi_edge.modeling.methods import enter_training, parameter_groups
 from gi_edge.progress import Progress, Task
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings
@@ -49,8 +50,8 @@ def fit(
 
     Raises: ModelError if the loss is no longer finite.
     """
-    trained = {name: value for name, value in fitting.classifier.named_parameters() if value.requires_grad}
-    optimizer = torch.optim.AdamW(list(trained.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    trained = _moving_tensors(fitting.classifier)
+    optimizer = torch.optim.AdamW(parameter_groups(trained, settings.weight_decay), lr=settings.learning_rate)
     _restore(state, trained, optimizer)
     stepper = accelerator.prepare(optimizer)
     steps = math.ceil(len(fitting.batches(1)) / settings.accumulate)
@@ -100,7 +101,8 @@ def _train_epoch(
 ) -> float:
     """Take the steps of one epoch and return the mean loss of its batches. rates: learning rate of each step."""
     epoch, task = shown
-    classifier = fitting.classifier.train()
+    classifier = fitting.classifier
+    enter_training(classifier)
     total, images, started = 0.0, 0, time.perf_counter()
     batches = accelerator.prepare(fitting.batches(epoch))
     for pixels, labels in batches:
@@ -131,20 +133,25 @@ def _is_over(history: list[EpochRecord], patience: int) -> bool:
     return bool(patience and history and history[-1].epoch - best_epoch(history) >= patience)
 
 
-def _remember(
-    state: RunState, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, is_best: bool
-) -> None:
+def _moving_tensors(classifier: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that train and the buffers that are saved, such as the means of batch normalisation."""
+    trained = {name: value for name, value in classifier.named_parameters() if value.requires_grad}
+    saved = classifier.state_dict(keep_vars=True)
+    return trained | {name: value for name, value in classifier.named_buffers() if name in saved}
+
+
+def _remember(state: RunState, trained: dict[str, Tensor], optimizer: torch.optim.Optimizer, *, is_best: bool) -> None:
     """Copy weights and optimiser into the state, on the CPU."""
     for name, parameter in trained.items():
         now = parameter.detach().cpu().clone()
         state.tensors[f"weights/{name}"] = now
         if is_best:
             state.tensors[f"best/{name}"] = now.clone()
-        for key, value in optimizer.state[parameter].items():
+        for key, value in optimizer.state.get(parameter, {}).items():
             state.tensors[f"optimizer/{name}/{key}"] = torch.as_tensor(value).detach().cpu().clone()
 
 
-def _restore(state: RunState, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+def _restore(state: RunState, trained: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
     if not state.history:
         return
     _load(trained, state.tensors, "weights/")
@@ -156,7 +163,7 @@ def _restore(state: RunState, trained: dict[str, nn.Parameter], optimizer: torch
                 optimizer.state[parameter][key.removeprefix(prefix)] = moved
 
 
-def _load(trained: dict[str, nn.Parameter], tensors: dict[str, Tensor], prefix: str) -> None:
+def _load(trained: dict[str, Tensor], tensors: dict[str, Tensor], prefix: str) -> None:
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(tensors[f"{prefix}{name}"])

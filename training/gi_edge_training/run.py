@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import peft
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from gi_edge.artifacts.adapter import Adapter, AdapterManifest, read_adapter
+from gi_edge.artifacts.adapter import Adapter, AdapterManifest, method_words, read_adapter
 from gi_edge.artifacts.evaluation import Predictions, evaluation_on_split
 from gi_edge.artifacts.manifest import BackboneInfo, DatasetInfo, SplitInfo, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
@@ -21,8 +21,8 @@ from gi_edge.files import atomic_folder
 from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.classification import Classification, classification_from_labels
 from gi_edge.metrics.evaluation import Evaluation
-from gi_edge.modeling.backbone import load_backbone
-from gi_edge.modeling.lora import attach_lora, save_adapter, weight_counts
+from gi_edge.modeling.backbone import Backbone
+from gi_edge.modeling.methods import check_request, prepare_model, save_trained, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
 from gi_edge_training.card import card_from_manifest
@@ -46,13 +46,15 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
     unfinished = job.output.with_name(f".{job.output.name}.unfinished.safetensors")
     if not job.resume:
         check_no_unfinished_run(unfinished, force=job.force)
+    preprocess = check_request(job.request(), image_size_px=settings.image_size_px, fit=settings.fit)
     with atomic_folder(job.output, force=job.force) as folder:
-        data = read_training_data(job, progress)
+        data = read_training_data(job, preprocess, progress)
         torch.manual_seed(settings.seed)
-        backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
-        model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
+        backbone = prepare_model(job.request(), num_classes=len(data.classes), progress=progress)
+        model = backbone.model
         classifier = PixelClassifier(model, data.preprocess).to(device)
-        _tell(progress, data, backbone.info, model, f"{device.type}, {settings.mixed_precision} mixed precision")
+        where = f"{device.type}, {settings.mixed_precision} mixed precision"
+        _tell(progress, data, backbone, settings, where)
 
         def score(part: Part = "val") -> Classification:
             rows, probabilities = _answers(classifier, data, part)
@@ -78,6 +80,7 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
         licence = settings.weights_licence or backbone.info.licence
         manifest = AdapterManifest(
             name=job.name,
+            method=settings.method,
             backbone=backbone.info.model_copy(update={"licence": licence}),
             dataset=_dataset_info(job, data),
             split=_split_info(data),
@@ -117,7 +120,7 @@ def _evaluation(classifier: PixelClassifier, data: TrainingData, name: str) -> E
 
 def _config(job: TrainJob, settings: TrainSettings) -> dict[str, object]:
     """Return the settings as they were used; a given split takes the place of those that would make one."""
-    config = settings.model_dump(mode="json")
+    config = settings.recorded() | {"recipe": job.recipe}
     if job.split is not None:
         config |= {"split_by": f"file {job.split.name}", "holdout_fraction": None}
     return config
@@ -126,7 +129,7 @@ def _config(job: TrainJob, settings: TrainSettings) -> dict[str, object]:
 def _fingerprint(settings: TrainSettings, data: TrainingData, backbone: BackboneInfo) -> str:
     """Return a sha256 of all that decides the outcome of a run."""
     parts = (
-        settings.model_dump(mode="json"),
+        settings.recorded(),
         data.split.fingerprint,
         data.preprocess.model_dump(mode="json"),
         backbone.weights_sha256,
@@ -134,12 +137,13 @@ def _fingerprint(settings: TrainSettings, data: TrainingData, backbone: Backbone
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _tell(progress: Progress, data: TrainingData, backbone: BackboneInfo, model: peft.PeftModel, where: str) -> None:
-    trained, total = weight_counts(model)
+def _tell(progress: Progress, data: TrainingData, backbone: Backbone, settings: TrainSettings, where: str) -> None:
+    trained, total = weight_counts(backbone.model)
     counts = data.split.counts()
     progress.say(
-        f"{backbone.architecture} ({backbone.weights}) on {where}: "
-        f"{trained:,} of {total:,} weights train ({trained / total:.1%})"
+        f"{backbone.info.architecture} ({backbone.info.weights}) on {where}: "
+        f"{method_words(settings.method, settings.recorded())}, "
+        f"{trained:,} of {total:,} weights train ({trained / total:.2%})"
     )
     progress.say(
         f"{len(data.classes)} classes, {counts['train']} training, {counts['val']} validation, "
@@ -171,8 +175,8 @@ def _split_info(data: TrainingData) -> SplitInfo:
     )
 
 
-def _write(folder: Path, model: peft.PeftModel, data: TrainingData, manifest: AdapterManifest) -> None:
-    save_adapter(model, folder)
+def _write(folder: Path, model: nn.Module, data: TrainingData, manifest: AdapterManifest) -> None:
+    save_trained(model, manifest.method, folder)
     (folder / SPLIT_FILE).write_text(csv_from_split(data.split), encoding="utf-8")
     (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")
     write_manifest(folder, manifest)
