@@ -27,7 +27,7 @@ class ComparedAdapter(Value):
     shape: str
     """The method and its ranks in words."""
     rank: int | None
-    """Of LoRA; None for other methods."""
+    """Of LoRA, the same in all stages; None otherwise."""
     trainable_weights: int
     total_weights: int
     size_bytes: int
@@ -93,7 +93,7 @@ def _compared(adapter: Adapter, own: Predictions, first: Predictions, groups: li
         backbone=manifest.backbone.architecture,
         method=manifest.method,
         shape=method_words(manifest.method, manifest.config),
-        rank=manifest.config.get("rank"),
+        rank=None if manifest.config.get("stage_ranks") else manifest.config.get("rank"),
         trainable_weights=manifest.trainable_weights,
         total_weights=manifest.total_weights,
         size_bytes=adapter.weights_path.stat().st_size,
