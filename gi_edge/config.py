@@ -60,6 +60,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     return content
 
 
+def toml_value(text: str) -> Any:  # noqa: ANN401
+    """Return one TOML value such as 3, 1e-4, true or [1, 2]; what is none, such as a bare word, is a string."""
+    try:
+        content = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return content["value"] if len(content) == 1 else text
+
+
 def json_from_value(value: Value) -> str:
     """Return stable JSON: field order of the model, two spaces, one final newline."""
     return json.dumps(value.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

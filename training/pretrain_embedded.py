@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from gi_edge.data.synthetic import AMOUNTS, ATTRIBUTES, GRID, KINDS, PRESENCE, render_attribute_frames
-from gi_edge.modeling.backbone import EMBEDDED_SHAPE
+from gi_edge.modeling.architecture import EMBEDDED_SHAPE
 
 OUTPUT = Path(__file__).parents[1] / "gi_edge" / "modeling" / "weights" / "gi-edge-small.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

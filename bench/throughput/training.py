@@ -17,7 +17,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,7 +163,9 @@ def write(given: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
 
     from gi_edge_bench.environment import environment_now
 
-    settings = {key: getattr(given, key) for key in ("backbone", "image_size", "batch_size", "steps", "rounds", "workers")}
+    settings = {
+        key: getattr(given, key) for key in ("backbone", "image_size", "batch_size", "steps", "rounds", "workers")
+    }
     result = {
         "settings": settings,
         "environment": {**environment_now().model_dump(mode="json"), "torch": torch.__version__},

@@ -31,15 +31,14 @@ from gi_edge.data.split import csv_from_split
 from gi_edge.errors import GateError
 from gi_edge.files import atomic_folder, sha256_file
 from gi_edge.metrics.parity import Parity, Precision, parity_from_logits, verdict_from_parity
-from gi_edge.modeling.backbone import backbone_of
-from gi_edge.modeling.lora import load_adapter
+from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
 from gi_edge_export.config import OPSET, ExportJob
 from gi_edge_export.engine.config import EngineJob
 from gi_edge_export.engine.run import build_engine, check_settings
 from gi_edge_export.graph import check_graph_precision
-from gi_edge_export.merge import merged_from_adapter
+from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
 from gi_edge_export.precision import half_from_model
 from gi_edge_export.repository import write_onnx_repository
@@ -89,10 +88,9 @@ def _build_engines(job: ExportJob, models: tuple[ModelEntry, ...], progress: Pro
 def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Subject, Parity]:
     manifest = adapter.manifest
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
-    backbone = backbone_of(manifest.backbone, job.weights, num_classes=len(manifest.classes), progress=progress)
-    trained = load_adapter(backbone.model, adapter.path)
+    trained = load_trained(adapter, job.weights, progress)
     logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
-    merged = merged_from_adapter(trained)
+    merged = merged_from_trained(trained)
     after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels)
     parity = parity_from_logits(logits, after, manifest.temperature)
     verdict = verdict_from_parity("fp32", parity, "PyTorch")
@@ -101,7 +99,8 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
             f"merging changed the model: {'; '.join(verdict.reasons)}; no bundle was written",
             fix="train the adapter again, with a smaller --learning-rate if its weights have grown large",
         )
-    progress.say(f"merged: logits within {parity.max_abs_error:.1e} of the unmerged model, n = {parity.n}")
+    if manifest.method == "lora":
+        progress.say(f"merged: logits within {parity.max_abs_error:.1e} of the unmerged model, n = {parity.n}")
     return _Subject(adapter, merged, held_out, logits), parity
 
 

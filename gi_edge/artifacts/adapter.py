@@ -1,10 +1,12 @@
-"""Adapter: a PEFT folder that plain peft loads, with the manifest that makes it reproducible."""
+"""Adapter: what a training leaves, in the form that its method has elsewhere, with the manifest that makes it
+reproducible."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gi_edge.artifacts.manifest import Manifest, read_manifest
 from gi_edge.artifacts.split_file import read_split_of
@@ -12,6 +14,15 @@ from gi_edge.config import Value
 from gi_edge.data.split import Split
 from gi_edge.metrics.classification import Classification
 from gi_edge.metrics.evaluation import Evaluation
+
+Method = Literal["lora", "full", "probe"]
+WEIGHTS_FILES: dict[Method, str] = {
+    "lora": "adapter_model.safetensors",
+    "full": "model.safetensors",
+    "probe": "classifier.safetensors",
+}
+"""What was trained: a PEFT adapter with the classifier; the whole state dict in timm's names; the classifier's part of
+that."""
 
 
 class EpochRecord(Value):
@@ -33,10 +44,12 @@ class AdapterManifest(Manifest):
     """What an adapter is and how it scored."""
 
     kind: Literal["adapter"] = "adapter"
+    method: Method = "lora"
+    """What trained: LoRA and the classifier, every weight, or the classifier."""
     trainable_weights: int
-    """LoRA and head weights that were trained."""
+    """Weights that were trained, those of the classifier among them."""
     total_weights: int
-    """All weights of the model with LoRA and head."""
+    """All weights of the model as it trained, LoRA's among them."""
     history: tuple[EpochRecord, ...]
     best_epoch: int
     """The epoch whose weights these are: the first of highest validation macro-F1."""
@@ -54,9 +67,23 @@ class Adapter:
     manifest: AdapterManifest
     split: Split
 
+    @property
+    def weights_path(self) -> Path:
+        """The file with what was trained."""
+        return self.path / WEIGHTS_FILES[self.manifest.method]
+
 
 def read_adapter(path: Path) -> Adapter:
     """Read and check an adapter. Raises: ArtifactError if it is not whole and unaltered."""
     remake = f"gi-edge train --dataset {path.name} --force"
     manifest = read_manifest(path, AdapterManifest, "adapter", remake)
     return Adapter(path, manifest, read_split_of(path, manifest, remake))
+
+
+def method_words(method: Method, config: Mapping[str, Any]) -> str:
+    """Return a method and its shape in few words, such as "DoRA r=8", from the recorded settings."""
+    if method != "lora":
+        return {"full": "full fine-tuning", "probe": "linear probe"}[method]
+    ranks = config.get("stage_ranks") or [config["rank"]]
+    kind = ("rs" if config.get("rslora") else "") + ("DoRA" if config.get("dora") else "LoRA")
+    return f"{kind} r={'/'.join(map(str, ranks))}"

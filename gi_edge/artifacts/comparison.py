@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.adapter import Adapter
+from gi_edge.artifacts.adapter import Adapter, Method, method_words
 from gi_edge.artifacts.evaluation import Predictions, evaluation_on_split
 from gi_edge.config import Value
 from gi_edge.errors import DataError
@@ -23,7 +23,11 @@ class ComparedAdapter(Value):
 
     name: str
     backbone: str
-    rank: int
+    method: Method
+    shape: str
+    """The method and its ranks in words."""
+    rank: int | None
+    """Of LoRA, the same in all stages; None otherwise."""
     trainable_weights: int
     total_weights: int
     size_bytes: int
@@ -87,10 +91,12 @@ def _compared(adapter: Adapter, own: Predictions, first: Predictions, groups: li
     return ComparedAdapter(
         name=manifest.name,
         backbone=manifest.backbone.architecture,
-        rank=manifest.config["rank"],
+        method=manifest.method,
+        shape=method_words(manifest.method, manifest.config),
+        rank=None if manifest.config.get("stage_ranks") else manifest.config.get("rank"),
         trainable_weights=manifest.trainable_weights,
         total_weights=manifest.total_weights,
-        size_bytes=(adapter.path / "adapter_model.safetensors").stat().st_size,
+        size_bytes=adapter.weights_path.stat().st_size,
         train_seconds=manifest.provenance.train_seconds,
         peak_memory_bytes=manifest.provenance.peak_memory_bytes,
         evaluation=evaluation_on_split(adapter.split, manifest.dataset.rules(), "test", own, classes, manifest.name),

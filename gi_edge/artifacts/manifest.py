@@ -35,7 +35,7 @@ class FileEntry(Value):
 
 
 class BackboneInfo(Value):
-    """The frozen model that an adapter belongs to."""
+    """The pretrained model that training started from; LoRA and a probe leave it as it is."""
 
     architecture: str
     """timm model name, such as "convnextv2_tiny", or the name of the embedded one."""

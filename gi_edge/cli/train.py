@@ -12,11 +12,13 @@ import click
 from gi_edge.cli.options import F, data_options, force_option
 
 if TYPE_CHECKING:
+    from gi_edge.progress import Progress
     from gi_edge.workspace import DatasetEntry, Workspace
     from gi_edge_training.config import TrainJob
 
 _SETTINGS = (
-    click.option("--backbone", help="timm tag or architecture of a ConvNeXt-V2, or gi-edge-small (embedded)."),
+    click.option("--method", type=click.Choice(["lora", "full", "probe"]), help="What trains beside the classifier."),
+    click.option("--backbone", help="timm tag or architecture, or gi-edge-small (embedded)."),
     click.option("--weights", type=click.Path(path_type=Path), help="Local weights file of the backbone."),
     click.option("--weights-licence", help="Licence of that file, where it does not record it."),
     click.option("--image-size", "image_size_px", type=int, help="Input height and width in px, a multiple of 32."),
@@ -44,6 +46,11 @@ _SETTINGS = (
     click.option("--rank", type=int, help="Rank of the LoRA matrices."),
     click.option("--alpha", type=float, help="LoRA is scaled by alpha / rank."),
     click.option("--dropout", type=float, help="Dropout on the input of the LoRA matrices."),
+    click.option("--rslora/--no-rslora", default=None, help="Scale LoRA by alpha / sqrt(rank)."),
+    click.option("--dora/--no-dora", default=None, help="Train magnitudes of output channels apart (DoRA)."),
+    click.option("--stage-ranks", type=int, nargs=4, help="Four ranks, one per stage, instead of --rank; 0: no LoRA."),
+    click.option("--targets", metavar="REGEX", help="Layers that get LoRA; fc1 and fc2 of every block unless given."),
+    click.option("--drop-path", type=float, help="Largest rate of stochastic depth."),
     click.option(
         "--split-by",
         type=click.Choice(["auto", "group", "cluster", "frame"]),
@@ -60,10 +67,33 @@ def _settings_options(function: F) -> F:
     return function
 
 
+def _list_recipes(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    from gi_edge_training.recipes import recipe_names, recipe_text
+
+    click.echo("\n".join(f"{name}: {recipe_text(name)}" for name in recipe_names()))
+    context.exit()
+
+
 @click.command()
 @data_options
 @click.option("--name", help="Name of the adapter; the dataset's name unless given.")
-@click.option("--recipe", help="Recipe of the package (lora, demo) or a .toml file; flags override it.")
+@click.option(
+    "--recipe",
+    help="Recipe of the package (demo, full, lora-base, lora-tiny, probe) or a .toml file; flags override it.",
+)
+@click.option(
+    "--list-recipes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_recipes,
+    help="Print them and end.",
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, as in a recipe; may be repeated."
+)
 @click.option("--split", type=click.Path(path_type=Path), help="Split of gi-edge data split, instead of a new one.")
 @_settings_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -76,10 +106,10 @@ def _settings_options(function: F) -> F:
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run of the same adapter and settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the adapters' manifests as JSON lines.")
 def command(**given: Any) -> None:  # noqa: ANN401
-    """Fit LoRA adapters on a frozen ConvNeXt-V2; one per dataset, into adapters/NAME.
+    """Fit a classifier of endoscopy frames by LoRA, in full or by its last layer; one per dataset, into adapters/NAME.
 
-    Without options every dataset of gi-edge.toml is trained. With --data DIR no gi-edge.toml is needed. Flags
-    that are not given come from [train] in gi-edge.toml, then from the recipe, then from the defaults.
+    Without options every dataset of gi-edge.toml is trained. With --data DIR no gi-edge.toml is needed. Settings
+    come from flags, else from --set, else from [train] in gi-edge.toml, else from the recipe, else from the defaults.
     """
     from gi_edge.artifacts.evaluation import result_from_evaluation
     from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
@@ -95,7 +125,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
         raise click.UsageError(f"--name fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     if given["split"] and len(chosen) > 1:
         raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
-    jobs = [_job(place, name, entry, given) for name, entry in chosen.items()]
+    jobs = [_job(place, name, entry, given, progress) for name, entry in chosen.items()]
     if os.environ.get("RANK", "0") == "0":  # torchrun's and accelerate's number of a process; the first one tells
         for job in jobs:
             check_writable(job.output, force=job.force)
@@ -117,34 +147,42 @@ def command(**given: Any) -> None:  # noqa: ANN401
         progress.say(f"wrote {shown_path(adapter.path)}; next: gi-edge export --adapter {job.name} --fp16")
 
 
-def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]) -> TrainJob:
-    """Bring recipe, gi-edge.toml and flags together; each overrides the one before."""
+def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any], progress: Progress) -> TrainJob:
     from gi_edge.config import value_from_mapping
-    from gi_edge_training.config import TrainJob, TrainSettings, read_recipe
+    from gi_edge_training.config import TrainJob, TrainSettings
+    from gi_edge_training.recipes import Asked, resolve
 
-    flags = {
-        key: given[key] for key in ("weights", "tracker", *TrainSettings.model_fields) if given.get(key) is not None
-    }
-    local = place.train_settings
-    recipe = given["recipe"] or local.pop("recipe", None)
-    merged = {**(read_recipe(recipe) if recipe else {}), **local, **flags}
-    weights = merged.pop("weights", None)
-    tracker = {"tracker": merged.pop("tracker")} if "tracker" in merged else {}
+    workspace = place.train_settings
+    recipe = workspace.pop("recipe", None)
+    split = given["split"] or entry.split
+    asked = Asked(
+        recipe=given["recipe"] or recipe,
+        spec=entry.spec,
+        classes_given=bool(split or entry.exclude),
+        workspace=workspace,
+        assignments=given["assignments"],
+        flags={
+            key: given[key] for key in ("weights", "tracker", *TrainSettings.model_fields) if given.get(key) is not None
+        },
+    )
+    resolved = resolve(asked)
+    for note in resolved.notes:
+        progress.say(f"{name}: {note}")
     adapter_name = given["name"] or name
     job = {
-        "settings": value_from_mapping(TrainSettings, merged, source="the training settings"),
+        "settings": resolved.settings,
+        "recipe": asked.recipe and Path(asked.recipe).name,
         "dataset": name,
         "name": adapter_name,
         "data": entry.path,
         "spec": entry.spec,
-        "exclude": entry.exclude,
-        "split": given["split"] or entry.split,
-        "weights": weights,
+        "exclude": entry.exclude or resolved.exclude,
+        "split": split,
         "output": place.output("adapter", adapter_name),
         "force": given["force"],
         "resume": given["resume"],
         "device": given["device"],
         "log": place.root / "runs" / adapter_name,
-        **tracker,
+        **resolved.beside,
     }
     return value_from_mapping(TrainJob, job, source="the training settings")

@@ -1,4 +1,4 @@
-"""ConvNeXt-V2 backbones: by timm tag, from a local file, or the small one that the package carries."""
+"""Backbones: by timm tag, from a local file, or the small one that the package carries."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from huggingface_hub.utils import logging as hub_logging
 from torch import Tensor, nn
 
 from gi_edge.artifacts.manifest import BackboneInfo
-from gi_edge.errors import ModelError, did_you_mean
+from gi_edge.errors import ModelError
+from gi_edge.modeling.architecture import (
+    EMBEDDED,
+    EMBEDDED_BASE,
+    check_name,
+    create_model,
+    unknown_name,
+)
 from gi_edge.modeling.checkpoint import (
     architecture_from_state,
     licence_of_file,
     load_frozen,
+    names_of_timm,
     normalise_names,
     read_state,
     sha256_of_backbone,
@@ -27,9 +35,6 @@ from gi_edge.modeling.checkpoint import (
 from gi_edge.progress import Progress
 
 DEFAULT = "convnextv2_tiny.fcmae_ft_in22k_in1k"
-EMBEDDED = "gi-edge-small"
-EMBEDDED_SHAPE = {"depths": (2, 2, 4, 2), "dims": (16, 32, 64, 128)}
-_EMBEDDED_BASE = "convnextv2_atto"
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,39 @@ class Backbone:
     info: BackboneInfo
 
 
-def load_backbone(name: str | None, weights: Path | None, *, num_classes: int, progress: Progress) -> Backbone:
-    """Build a ConvNeXt-V2 with frozen pretrained weights and a fresh, trainable classifier of num_classes.
+def load_backbone(
+    name: str | None, weights: Path | None, *, num_classes: int, progress: Progress, drop_path: float = 0.0
+) -> Backbone:
+    """Build a model with frozen pretrained weights and a fresh, trainable classifier of num_classes.
 
     name is a timm tag, a timm architecture (then weights is needed), or EMBEDDED; None takes the architecture
-    from the weights file or, without one, DEFAULT.
+    from the weights file (of a ConvNeXt-V2) or, without one, DEFAULT.
 
     Raises: ModelError if name, weights and architecture do not fit together, or a tag cannot be downloaded.
     """
     if weights is not None:
-        return _from_file(name, weights, num_classes)
+        return _from_file(name, weights, num_classes, drop_path)
     if (name or DEFAULT) == EMBEDDED:
-        return _embedded(num_classes)
-    return _from_tag(name or DEFAULT, num_classes, progress)
+        return _embedded(num_classes, drop_path)
+    return _from_tag(name or DEFAULT, num_classes, drop_path, progress)
+
+
+def resolved_name(name: str | None, weights: Path | None) -> str:
+    """Return the tag or architecture that load_backbone will take, without loading its weights.
+
+    Raises: ModelError if there is none of that name, or nothing says where its weights are.
+    """
+    if weights is not None and name is None:
+        return _architecture_of(read_state(weights), weights)
+    if weights is not None:
+        if not weights.is_file():
+            read_state(weights)
+        check_name((name or "").partition(".")[0])
+        return name or ""
+    name = name or DEFAULT
+    if name != EMBEDDED:
+        _check_tag(name)
+    return name
 
 
 def backbone_of(info: BackboneInfo, weights: Path | None, *, num_classes: int, progress: Progress) -> Backbone:
@@ -75,54 +100,55 @@ def backbone_of(info: BackboneInfo, weights: Path | None, *, num_classes: int, p
     return backbone
 
 
-def _from_file(name: str | None, weights: Path, num_classes: int) -> Backbone:
+def _from_file(name: str | None, weights: Path, num_classes: int, drop_path: float) -> Backbone:
     state = read_state(weights)
     architecture = name.partition(".")[0] if name else _architecture_of(state, weights)
-    model = _create(architecture, num_classes)
-    load_frozen(model, normalise_names(state, model), source=str(weights), architecture=architecture)
-    return _backbone(model, architecture, f"file:{weights.name}", licence_of_file(weights))
+    model = create_model(architecture, num_classes, drop_path)
+    load_frozen(model, names_of_timm(state, model), source=str(weights), architecture=architecture)
+    return _backbone(model, architecture, f"file:{weights.name}", licence_of_file(weights, architecture))
 
 
 def _architecture_of(state: dict[str, Tensor], weights: Path) -> str:
-    found = architecture_from_state(normalise_names(state, _create(_EMBEDDED_BASE, 2)))
+    found = architecture_from_state(normalise_names(state, create_model(EMBEDDED_BASE, 2)))
     if found is None:
         raise ModelError(f"{weights} is none of the ConvNeXt-V2 sizes", fix="name its architecture: --backbone NAME")
     return found
 
 
-def _from_tag(tag: str, num_classes: int, progress: Progress) -> Backbone:
-    tags = timm.list_pretrained("convnextv2_*")
-    if tag not in tags:
-        if tag in timm.list_models("convnextv2_*"):
-            choices = ", ".join(item for item in tags if item.startswith(f"{tag}."))
-            raise ModelError(
-                f"'{tag}' names no pretrained weights", fix=f"--weights FILE, or --backbone with a tag: {choices}"
-            )
-        raise ModelError(
-            f"no backbone '{tag}' ({did_you_mean(tag, [EMBEDDED, *tags])})",
-            fix="--backbone with one of these names",
-        )
-    progress.say(f"base weights: timm/{tag}")
+def _check_tag(tag: str) -> None:
+    if timm.get_pretrained_cfg(tag) is not None and tag in timm.list_pretrained():
+        return
+    if not timm.is_model(tag):
+        raise unknown_name(tag)
+    choices = ", ".join(timm.list_pretrained(f"{tag}.*"))
+    raise ModelError(f"'{tag}' names no pretrained weights", fix=f"--weights FILE, or --backbone with a tag: {choices}")
+
+
+def _from_tag(tag: str, num_classes: int, drop_path: float, progress: Progress) -> Backbone:
+    _check_tag(tag)
+    config = timm.get_pretrained_cfg(tag)
+    if not config.hf_hub_id:
+        raise ModelError(f"timm does not say where the weights of '{tag}' are", fix="--weights FILE")
+    progress.say(f"base weights: {config.hf_hub_id}")
     try:
         with _quiet_hub():
-            path = Path(hf_hub_download(f"timm/{tag}", "model.safetensors"))
+            path = Path(hf_hub_download(config.hf_hub_id, config.hf_hub_filename or "model.safetensors"))
     except OSError as error:
         raise ModelError(
             f"the weights of '{tag}' are not in the local cache and cannot be downloaded ({type(error).__name__})",
             fix=f"--weights FILE with model.safetensors of timm/{tag}, or --backbone {EMBEDDED} (needs no network)",
         ) from error
     architecture = tag.partition(".")[0]
-    model = _create(architecture, num_classes)
-    load_frozen(model, normalise_names(read_state(path), model), source=f"timm/{tag}", architecture=architecture)
-    licence = timm.get_pretrained_cfg(tag).license or "not recorded by timm"
-    return _backbone(model, architecture, f"timm:{tag}", licence)
+    model = create_model(architecture, num_classes, drop_path)
+    load_frozen(model, names_of_timm(read_state(path), model), source=f"timm/{tag}", architecture=architecture)
+    return _backbone(model, architecture, f"timm:{tag}", config.license or "not recorded by timm")
 
 
-def _embedded(num_classes: int) -> Backbone:
-    model = _create(EMBEDDED, num_classes)
+def _embedded(num_classes: int, drop_path: float) -> Backbone:
+    model = create_model(EMBEDDED, num_classes, drop_path)
     with resources.as_file(resources.files("gi_edge.modeling") / "weights" / f"{EMBEDDED}.safetensors") as path:
         load_frozen(model, read_state(path), source=EMBEDDED, architecture=EMBEDDED)
-        return _backbone(model, EMBEDDED, "embedded", licence_of_file(path))
+        return _backbone(model, EMBEDDED, "embedded", licence_of_file(path, EMBEDDED))
 
 
 def _backbone(model: nn.Module, architecture: str, weights: str, licence: str) -> Backbone:
@@ -132,21 +158,6 @@ def _backbone(model: nn.Module, architecture: str, weights: str, licence: str) -
             architecture=architecture, weights=weights, weights_sha256=sha256_of_backbone(model), licence=licence
         ),
     )
-
-
-def _create(architecture: str, num_classes: int) -> nn.Module:
-    model: nn.Module
-    if architecture == EMBEDDED:
-        model = timm.create_model(_EMBEDDED_BASE, num_classes=num_classes, **EMBEDDED_SHAPE)
-        return model
-    known = timm.list_models("convnextv2_*")
-    if architecture not in known:
-        raise ModelError(
-            f"no backbone '{architecture}' ({did_you_mean(architecture, [EMBEDDED, *known])})",
-            fix="--backbone with one of these names",
-        )
-    model = timm.create_model(architecture, num_classes=num_classes)
-    return model
 
 
 @contextmanager

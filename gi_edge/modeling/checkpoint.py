@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -13,8 +15,8 @@ from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from gi_edge.errors import ModelError
+from gi_edge.modeling.architecture import EMBEDDED, belongs_to_classifier, classifier_name
 
-CLASSIFIER = "head.fc"
 _SIZES: dict[
     tuple[tuple[int, ...], int], str
 ] = {  # depths and stem width of the ConvNeXt-V2 family (Woo et al. 2023, appendix A.1)
@@ -52,7 +54,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def licence_of_file(path: Path) -> str:
+def licence_of_file(path: Path, architecture: str) -> str:
     """Return the licence that a safetensors file records in its metadata, or that none is recorded.
 
     Few files record one, and Meta's ConvNeXt-V2 weights are CC BY-NC 4.0 wherever they were copied to.
@@ -63,7 +65,8 @@ def licence_of_file(path: Path) -> str:
         for key in ("license", "licence"):
             if key in metadata:
                 return str(metadata[key])
-    return "not recorded in the weights file (Meta's ConvNeXt-V2 weights are CC-BY-NC-4.0: non-commercial)"
+    hint = " (Meta's ConvNeXt-V2 weights are CC-BY-NC-4.0: non-commercial)"
+    return "not recorded in the weights file" + (hint if architecture.startswith("convnextv2_") else "")
 
 
 def architecture_from_state(state: dict[str, Tensor]) -> str | None:
@@ -83,30 +86,62 @@ def normalise_names(state: dict[str, Tensor], model: nn.Module) -> dict[str, Ten
     return state
 
 
+def names_of_timm(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Bring the published names of any architecture to timm's, by timm's own rules where it has some.
+
+    A state that those rules do not understand is returned as it is: what does not fit is told by load_frozen.
+    """
+    rules = vars(sys.modules[type(model).__module__]).get("checkpoint_filter_fn")
+    if rules is None or rules is checkpoint_filter_fn or set(model.state_dict()) == set(state):
+        return normalise_names(state, model)
+    try:
+        return dict(rules(state, model))
+    except (KeyError, IndexError, AttributeError, ValueError, RuntimeError):
+        return state
+
+
 def load_frozen(model: nn.Module, state: dict[str, Tensor], *, source: str, architecture: str) -> None:
     """Load a state into a model, its classifier apart, and freeze what was loaded.
 
     Raises: ModelError naming the first tensor that does not fit, and the architecture that would.
     """
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(CLASSIFIER)}
-    found = {name: tensor for name, tensor in state.items() if not name.startswith(CLASSIFIER)}
+    classifier = classifier_name(model)
+    wanted = {k: tensor for k, tensor in model.state_dict().items() if not belongs_to_classifier(k, classifier)}
+    found = {k: tensor for k, tensor in state.items() if not belongs_to_classifier(k, classifier)}
     fault = _first_misfit(wanted, found)
     if fault:
         actual = architecture_from_state(state)
+        family = "a ConvNeXt-V2" if architecture == EMBEDDED or "convnextv2" in architecture else architecture
         raise ModelError(
             f"{source} does not fit {architecture}: {fault}",
-            fix=f"--backbone {actual}" if actual else "give the weights of a ConvNeXt-V2, or another --backbone",
+            fix=f"--backbone {actual}" if actual else f"give the weights of {family}, or another --backbone",
         )
-    model.load_state_dict({name: tensor.float() for name, tensor in found.items()}, strict=False)
+    model.load_state_dict({name: _as_trained(tensor) for name, tensor in found.items()}, strict=False)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(CLASSIFIER))
+        parameter.requires_grad_(belongs_to_classifier(name, classifier))
+
+
+def load_exactly(model: nn.Module, state: Mapping[str, Tensor], part: str, *, source: Path) -> None:
+    """Load a state that gi-edge wrote: all tensors whose names begin with part, no more and no fewer.
+
+    Raises: ModelError naming the first tensor that does not fit.
+    """
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(part)}
+    if fault := _first_misfit(wanted, dict(state)):
+        raise ModelError(f"{source} does not fit its manifest: {fault}", fix="train it again: gi-edge train --force")
+    model.load_state_dict(dict(state), strict=False)
+
+
+def _as_trained(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def sha256_of_backbone(model: nn.Module) -> str:
     """Return the sha256 over names, shapes and fp32 bytes of all tensors but the classifier's, in name order."""
     digest = hashlib.sha256()
+    classifier = classifier_name(model)
     for name, tensor in sorted(model.state_dict().items()):
-        if not name.startswith(CLASSIFIER):
+        if not belongs_to_classifier(name, classifier):
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -118,7 +153,7 @@ def _first_misfit(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
             return f"'{name}' is missing"
         if found[name].shape != tensor.shape:
             return f"'{name}' has shape {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-        if not torch.isfinite(found[name]).all():
+        if not found[name].isfinite().all():
             return f"'{name}' holds NaN or infinity"
     extra = sorted(found.keys() - wanted.keys())
     return f"'{extra[0]}' is not part of it" if extra else ""

@@ -40,7 +40,8 @@ def _cost_table(comparison: Comparison) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, highlight=False)
     table.add_column("Adapter", overflow="fold")
     table.add_column("Backbone", overflow="fold")
-    for heading in ("LoRA\nrank", "Trained\nweights", "Share", "On disk\nMB", "Training\nminutes", "Peak memory\nMB"):
+    table.add_column("Method", overflow="fold")
+    for heading in ("Trained\nweights", "Share", "On disk\nMB", "Training\nminutes", "Peak memory\nMB"):
         table.add_column(heading, justify="right")
     for item in comparison.adapters:
         table.add_row(item.name, item.backbone, *_cost_cells(item))
@@ -49,9 +50,9 @@ def _cost_table(comparison: Comparison) -> Table:
 
 def _cost_cells(item: ComparedAdapter) -> tuple[str, ...]:
     return (
-        str(item.rank),
+        item.shape,
         f"{item.trainable_weights:,}",
-        f"{item.trainable_weights / item.total_weights:.1%}",
+        f"{item.trainable_weights / item.total_weights:.2%}",
         text_from_megabytes(item.size_bytes),
         NOT_MEASURED if item.train_seconds is None else text_from_quantity(item.train_seconds / 60),
         NOT_MEASURED if item.peak_memory_bytes is None else text_from_megabytes(item.peak_memory_bytes),

@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from gi_edge.errors import ModelError
-from gi_edge.modeling.backbone import EMBEDDED, backbone_of, load_backbone
+from gi_edge.modeling.architecture import EMBEDDED
+from gi_edge.modeling.backbone import backbone_of, load_backbone
 from gi_edge.modeling.checkpoint import architecture_from_state, read_state, sha256_of_backbone
-from gi_edge.modeling.lora import TARGETS, attach_lora, load_adapter, save_adapter, weight_counts
+from gi_edge.modeling.lora import TARGETS, attach_lora, load_adapter, save_adapter
+from gi_edge.modeling.methods import weight_counts
+from gi_edge.modeling.options import LoraOptions
 from gi_edge.progress import Silent
 
 TINY = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
@@ -187,7 +190,7 @@ def test_lora_adds_the_known_number_of_weights(name, rank, expected):
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         head = sum(parameter.numel() for parameter in model.head.fc.parameters())
-        trained, _ = weight_counts(attach_lora(model, rank=rank, alpha=32, dropout=0))
+        trained, _ = weight_counts(attach_lora(model, LoraOptions(rank=rank, alpha=32)))
     assert trained - head == expected
 
 
@@ -197,7 +200,7 @@ def test_lora_reaches_every_fc_layer_as_convolution_or_matrix(name):
     model = tiny(name=name)
     kind = torch.nn.Conv2d if name == "convnextv2_atto" else torch.nn.Linear
     assert isinstance(model.stages[0].blocks[0].mlp.fc1, kind)
-    adapted = attach_lora(model, rank=2, alpha=4, dropout=0)
+    adapted = attach_lora(model, LoraOptions(rank=2, alpha=4))
     layers = [
         name for name, module in adapted.named_modules() if hasattr(module, "lora_A") and name.endswith(("fc1", "fc2"))
     ]
@@ -208,7 +211,7 @@ def test_lora_reaches_every_fc_layer_as_convolution_or_matrix(name):
 def test_plain_peft_loads_a_saved_adapter(tmp_path):
     import peft
 
-    model = attach_lora(tiny(), rank=2, alpha=4, dropout=0)
+    model = attach_lora(tiny(), LoraOptions(rank=2, alpha=4))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -224,7 +227,7 @@ def test_plain_peft_loads_a_saved_adapter(tmp_path):
 
 
 def test_an_adapter_for_another_backbone_is_refused(tmp_path):
-    save_adapter(attach_lora(tiny(), rank=2, alpha=4, dropout=0), tmp_path)
+    save_adapter(attach_lora(tiny(), LoraOptions(rank=2, alpha=4)), tmp_path)
     deeper = timm.create_model("convnextv2_atto", num_classes=3, depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))
     wider = timm.create_model("convnextv2_atto", num_classes=3, depths=(1, 1, 1, 1), dims=(8, 16, 24, 48))
     for other in (deeper, wider, tiny(classes=4)):

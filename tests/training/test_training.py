@@ -11,11 +11,12 @@ from gi_edge.errors import ArtifactError, ModelError
 from gi_edge.progress import Silent
 from gi_edge_training.augment import augmentation
 from gi_edge_training.checkpoint import CheckpointFile, RunState
-from gi_edge_training.config import TrainSettings, read_recipe, recipe_names
+from gi_edge_training.config import TrainSettings
 from gi_edge_training.engine import accelerator_from_settings, cpu_computes_bf16, resolved_settings
 from gi_edge_training.loader import Batch
 from gi_edge_training.loop import Fitting, Validation, best_epoch, fit, learning_rate_factor
 from gi_edge_training.loss import loss_from_settings
+from gi_edge_training.recipes import read_recipe, recipe_names
 
 
 class Heard(Silent):
@@ -254,8 +255,9 @@ def test_augmentation_follows_the_seed():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_valid(name):
-    settings = TrainSettings.model_validate(read_recipe(name))
-    assert settings.backbone
+    content = read_recipe(name)
+    content.pop("dataset", None)
+    assert TrainSettings.model_validate(content).learning_rate
 
 
 def test_a_recipe_may_be_a_file(tmp_path):

@@ -6,22 +6,20 @@ from gi_edge.artifacts.adapter import AdapterManifest
 from gi_edge.metrics.calibration import CALIBRATION
 from gi_edge.metrics.evaluation import Evaluation, Score
 from gi_edge_training.card_metadata import front_matter_from_manifest
+from gi_edge_training.card_method import use_words, what_was_trained
 from gi_edge_training.curves import CURVES_FILE
 
 
 def card_from_manifest(manifest: AdapterManifest) -> str:
     """Return the README.md of an adapter: what it is, what it scored, what it does not show."""
     evaluation = manifest.evaluation
-    settings = manifest.config
     return f"""---
 {front_matter_from_manifest(manifest).strip()}
 ---
 
 # {manifest.name}
 
-LoRA adapter (rank {settings["rank"]}, alpha {settings["alpha"]:g}) and classifier for
-{manifest.backbone.architecture}, weights {manifest.backbone.weights}, frozen.
-{manifest.trainable_weights:,} of {manifest.total_weights:,} weights were trained.
+{what_was_trained(manifest)}
 
 Research use. Not a medical device; no clinical claim is made.
 
@@ -55,7 +53,7 @@ The adapter was made from both; an exported model contains the base weights.
 
 ![Loss and validation macro-F1 by epoch]({CURVES_FILE})
 
-{len(manifest.history)} of {settings["epochs"]} epochs. The weights are those of epoch {manifest.best_epoch}, the first
+{len(manifest.history)} of {manifest.config["epochs"]} epochs. The weights are those of epoch {manifest.best_epoch}, the first
 of highest validation macro-F1, {manifest.val.macro.f1:.3f}.
 
 {_temperature_words(manifest)}
@@ -78,11 +76,7 @@ Majority baseline: always answers "{evaluation.baselines.majority_label}", the m
 
 ## Use
 
-```python
-from peft import PeftModel
-# base_model: timm's {manifest.backbone.architecture} with these base weights
-model = PeftModel.from_pretrained(base_model, "{manifest.name}")
-```
+{use_words(manifest)}
 
 or `gi-edge export --adapter {manifest.name}`.
 """

@@ -7,6 +7,7 @@ import re
 from huggingface_hub import EvalResult, ModelCardData
 
 from gi_edge.artifacts.adapter import AdapterManifest
+from gi_edge_training.card_method import library_of, tags_of
 
 _LICENCES = {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 """Ids of the hub that a licence may be written as, spaces and case aside; all others are "other"."""
@@ -26,9 +27,9 @@ def front_matter_from_manifest(manifest: AdapterManifest) -> str:
     licence, licence_name = _licence(manifest.backbone.licence, manifest.dataset.licence)
     data = ModelCardData(
         model_name=manifest.name,
-        library_name="peft",
+        library_name=library_of(manifest),
         pipeline_tag="image-classification",
-        tags=["endoscopy", "gi-edge", "lora", manifest.backbone.architecture],
+        tags=list(tags_of(manifest)),
         base_model=_base_model(manifest.backbone.weights),
         datasets=[manifest.dataset.name],
         eval_results=_results(manifest),

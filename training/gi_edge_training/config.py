@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gi_edge.config import Value, read_toml
+from gi_edge.artifacts.adapter import Method
+from gi_edge.config import Value
 from gi_edge.data.partition import HOLDOUT_FRACTION, SplitBy
-from gi_edge.errors import ConfigError, did_you_mean
+from gi_edge.modeling.options import LoraOptions, ModelRequest
+
+Rank = Annotated[int, Field(ge=0)]
+LORA_SETTINGS = ("rank", "alpha", "dropout", "rslora", "dora", "stage_ranks", "targets")
+"""Read by the method lora only."""
 
 Tracker = Literal["tensorboard", "mlflow", "wandb", "none"]
 
@@ -18,8 +22,10 @@ Tracker = Literal["tensorboard", "mlflow", "wandb", "none"]
 class TrainSettings(Value):
     """What decides the outcome; recorded whole in the adapter."""
 
+    method: Method = "lora"
+    """lora: LoRA and the classifier. full: every weight. probe: the classifier alone, the rest frozen."""
     backbone: str | None = None
-    """timm tag or architecture of a ConvNeXt-V2, or "gi-edge-small"; None: by the weights file, else Tiny."""
+    """timm tag or architecture, or "gi-edge-small"; None: by the weights file (a ConvNeXt-V2), else Tiny."""
     weights_licence: str | None = None
     """Licence of a local weights file, where the file does not record it."""
     image_size_px: int = Field(default=224, gt=0, multiple_of=32)
@@ -46,12 +52,23 @@ class TrainSettings(Value):
     """Batches per step of the optimiser."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    """Largest rate of stochastic depth, rising over the blocks; a probe has none."""
     rank: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
     alpha: float = Field(default=32.0, gt=0)
-    """LoRA is scaled by alpha / rank."""
+    """LoRA is scaled by alpha / rank; with rslora by alpha / sqrt(rank)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """On the input of the LoRA matrices."""
+    rslora: bool = False
+    """Rank-stabilised scaling."""
+    dora: bool = False
+    """Train the magnitude of each output channel apart from its direction."""
+    stage_ranks: tuple[Rank, Rank, Rank, Rank] | None = None
+    """Rank in each stage, instead of rank; 0: no LoRA there. alpha / rank stays what it is for rank, so that all
+    stages are scaled alike; with rslora alpha stays, as that scaling is made for unequal ranks."""
+    targets: str | None = None
+    """Regular expression on the names of the layers that get LoRA; None: fc1 and fc2 of every block."""
     split_by: SplitBy = "auto"
     """What the split keeps together: groups where all are known, else near-duplicate clusters; "frame" by name only."""
     holdout_fraction: float = Field(default=HOLDOUT_FRACTION, gt=0, le=0.33)
@@ -59,11 +76,28 @@ class TrainSettings(Value):
     seed: int = 0
     """Of the split, the fresh weights, the order of frames and the augmentation."""
 
+    @model_validator(mode="after")
+    def _some_stage_has_lora(self) -> TrainSettings:
+        if self.stage_ranks is not None and not any(self.stage_ranks):
+            raise ValueError('stage_ranks leaves no stage with LoRA; that is method = "probe"')
+        return self
+
+    def unread(self) -> tuple[str, ...]:
+        """Return the names of the settings that the method does not read."""
+        lora = () if self.method == "lora" else LORA_SETTINGS
+        return (*lora, *(("drop_path",) if self.method == "probe" else ()))
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what decides the outcome, as JSON values: the settings that the method reads."""
+        return self.model_dump(mode="json", exclude=set(self.unread()))
+
 
 class TrainJob(Value):
     """Where a run reads and writes; not recorded, since paths belong to one machine."""
 
     settings: TrainSettings
+    recipe: str | None = None
+    """Name of the recipe, or of its file; recorded, though the settings say all."""
     dataset: str
     name: str
     """Of the adapter."""
@@ -85,20 +119,13 @@ class TrainJob(Value):
     log: Path | None = None
     """Folder of the tracker's log of this run; None: no log is kept."""
 
-
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes in the package."""
-    folder = resources.files("gi_edge_training") / "recipes"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
-
-
-def read_recipe(name: str) -> dict[str, Any]:
-    """Return a recipe of the package, or of a .toml file. Raises: ConfigError with the nearest name."""
-    if name.endswith(".toml"):
-        return read_toml(Path(name))
-    if name not in recipe_names():
-        raise ConfigError(
-            f"no recipe '{name}' ({did_you_mean(name, recipe_names())})", fix="--recipe NAME or FILE.toml"
+    def request(self) -> ModelRequest:
+        """Return which model this is and what of it trains."""
+        settings = self.settings
+        return ModelRequest(
+            backbone=settings.backbone,
+            weights=self.weights,
+            method=settings.method,
+            lora=LoraOptions.model_validate({name: getattr(settings, name) for name in LORA_SETTINGS}),
+            drop_path=settings.drop_path,
         )
-    with resources.as_file(resources.files("gi_edge_training") / "recipes" / f"{name}.toml") as path:
-        return read_toml(path)

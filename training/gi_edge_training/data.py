@@ -60,7 +60,7 @@ class TrainingData:
         return np.array([row for row, frame in enumerate(self.decoded.frames) if frame.id in ids], dtype=np.int64)
 
 
-def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
+def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
     Raises: DataError if the folder, a class, the groups or the split cannot serve, or if files vanish meanwhile;
@@ -69,7 +69,6 @@ def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     settings, title = job.settings, f"decode {job.dataset}"
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
-    preprocess = PreprocessSpec(size_px=settings.image_size_px, fit=settings.fit)
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))

@@ -12,8 +12,7 @@ from gi_edge.artifacts.evaluation import Predictions
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.data.split import Part
 from gi_edge.metrics.calibration import softmax
-from gi_edge.modeling.backbone import backbone_of
-from gi_edge.modeling.lora import load_adapter
+from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
 
@@ -27,9 +26,8 @@ def predictions_of_adapter(
     """
     manifest = adapter.manifest
     held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress)
-    backbone = backbone_of(manifest.backbone, weights, num_classes=len(manifest.classes), progress=progress)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = PixelClassifier(load_adapter(backbone.model, adapter.path), manifest.preprocess).to(device)
+    classifier = PixelClassifier(load_trained(adapter, weights, progress), manifest.preprocess).to(device)
     logits = logits_of(classifier, np.asarray(held_out.pixels))
     runtime = f"PyTorch {torch.__version__} on {device.type}, fp32"
     return Predictions(held_out.frames, softmax(logits, manifest.temperature), "adapter", None, runtime)
