@@ -53,10 +53,10 @@ def check_targets(model: nn.Module, options: LoraOptions) -> tuple[str, ...]:
     try:
         layers = _matching(model, pattern)
     except re.error as error:
-        raise ModelError(f"targets {pattern!r} is no regular expression: {error}", fix="--set targets=REGEX") from error
+        raise ModelError(f"targets '{pattern}' is no regular expression: {error}", fix="--set targets=REGEX") from error
     name = getattr(model, "default_cfg", {}).get("architecture", type(model).__name__)
     if not layers:
-        raise ModelError(f"{name} has no layer whose name matches {pattern!r}, so LoRA has no place", fix=_OTHER_METHOD)
+        raise ModelError(f"{name} has no layer whose name matches '{pattern}', so LoRA has no place", fix=_OTHER_METHOD)
     classifier = classifier_name(model)
     for layer in layers:
         fault = _why_not_mergeable(model.get_submodule(layer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -68,8 +69,8 @@ def read_recipe(name: str) -> dict[str, Any]:
 def recipe_text(name: str) -> str:
     """Return the comment at the head of a recipe of the package, which says what it is for."""
     text = (resources.files("gi_edge_training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    lines = [line.removeprefix("#").strip() for line in text.partition("\n\n")[0].splitlines() if line.startswith("#")]
-    return " ".join(lines)
+    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in head)
 
 
 def resolve(asked: Asked) -> Resolved:
