@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
+from gi_edge.data.frame_cache import cache_folder
 from gi_edge.data.index import Index, index_from_folder
 from gi_edge.data.make_split import splits_from_index
 from gi_edge.data.partition import SplitSettings
@@ -84,6 +85,8 @@ class AugmentedFrames(Dataset[tuple[Tensor, int]]):
 def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
+    Frames decoded by earlier runs come from the frame cache, unless the environment turns it off.
+
     Raises: DataError if the folder, a class, the groups or the split cannot serve; ConfigError for an unknown spec.
     """
     settings = job.settings
@@ -93,11 +96,11 @@ def read_training_data(job: TrainJob, progress: Progress) -> TrainingData:
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}", cache_folder())
         split = _readable(given, decoded)
         _check_parts(split, index.classes, job.split)
     else:
-        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}")
+        decoded = decode_frames(index.frames, preprocess, progress, f"decode {job.dataset}", cache_folder())
         split = _new_split(decoded, index, settings, progress)
     return TrainingData(spec, index.classes, preprocess, decoded, split)
 
