@@ -28,6 +28,7 @@ from gi_edge.progress import Progress
 from gi_edge_training.card import card_from_manifest
 from gi_edge_training.checkpoint import CheckpointFile, RunState, check_no_unfinished_run
 from gi_edge_training.config import TrainJob, TrainSettings
+from gi_edge_training.contact_sheet import write_contact_sheet
 from gi_edge_training.data import TrainingData, read_training_data, training_loader
 from gi_edge_training.engine import accelerator_from_settings, device_from_name, peak_memory_bytes, resolved_settings
 from gi_edge_training.loop import Fitting, best_epoch, fit
@@ -48,6 +49,7 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
         check_no_unfinished_run(unfinished, force=job.force)
     with atomic_folder(job.output, force=job.force) as folder:
         data = read_training_data(job, progress)
+        write_contact_sheet(data, job, progress)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
         model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
