@@ -82,9 +82,8 @@ class FrameStore:
                 return "another process is filling it"
             self._descriptors.append(lock)
             tables = self._read_tables(os.O_RDWR | os.O_CREAT)
-            if self._tables.pixels >= 0 and not os.path.samestat(
-                os.fstat(self._tables.pixels), os.fstat(tables.pixels)
-            ):  # rows found so far are those of the old file
+            if self._tables.crcs and not os.path.samestat(os.fstat(self._tables.pixels), os.fstat(tables.pixels)):
+                # rows found so far are those of the old file
                 return "it was cleared meanwhile"
         except OSError as error:
             return error.strerror or type(error).__name__
