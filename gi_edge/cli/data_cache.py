@@ -29,8 +29,8 @@ def command(*, clear: bool, as_json: bool) -> None:
         return
     if clear:
         freed, busy = _cleared(folder)
-        for store in busy:
-            progress.say(f"kept {store}: a process is filling it")
+        for kept in busy:
+            progress.say(f"kept {kept}: a process is filling it")
         progress.say(f"removed {freed / 1e9:.2f} GB of cached frames from {folder}")
         return
     stores = stored_frames(folder)
