@@ -14,8 +14,11 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from gi_edge.progress import Silent
 from gi_edge_training.augment import augmentation, colour_from_draws, placement_from_draws
-from gi_edge_training.contact_sheet import contact_sheet
+from gi_edge_training.config import TrainJob, TrainSettings
+from gi_edge_training.contact_sheet import contact_sheet, write_contact_sheet
+from gi_edge_training.data import read_training_data
 
 MIDDLE = [0.5] * 4
 BLOOD = {"fresh": (170, 25, 25), "bright": (190, 60, 50), "dark": (90, 22, 20)}
@@ -190,3 +193,16 @@ def test_the_sheet_has_a_row_for_each_class_and_depends_on_the_seed_alone(frame)
     assert (sheet[200 : 200 + 144, 6 : 6 + 144] == (200, 20, 20)).all()
     tiles = {sheet[28 : 28 + 144, 6 + 150 * column : 150 + 150 * column].tobytes() for column in range(8)}
     assert len(tiles) == 8
+
+
+def test_the_sheet_lies_beside_the_adapter_and_shows_the_first_training_frames(frames, tmp_path):
+    settings = TrainSettings(image_size_px=64, split_by="frame")
+    job = TrainJob(name="a", dataset="d", data=frames, settings=settings, output=tmp_path / "adapters" / "a")
+    data = read_training_data(job, Silent())
+    path = write_contact_sheet(data, job, Silent())
+    assert path == tmp_path / "adapters" / "a.augmentation.png"
+    assert not job.output.exists()
+    train = set(data.rows("train"))
+    first = [next(row for row in sorted(train) if data.labels[row] == label) for label in range(3)]
+    expected = {data.classes[label]: np.array(data.pixels[row]) for label, row in enumerate(first)}
+    assert path.read_bytes() == contact_sheet(expected, settings.seed)
