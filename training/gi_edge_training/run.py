@@ -49,7 +49,6 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
         check_no_unfinished_run(unfinished, force=job.force)
     with atomic_folder(job.output, force=job.force) as folder:
         data = read_training_data(job, progress)
-        write_contact_sheet(data, job, progress)
         torch.manual_seed(settings.seed)
         backbone = load_backbone(settings.backbone, job.weights, num_classes=len(data.classes), progress=progress)
         model = attach_lora(backbone.model, rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout)
@@ -72,6 +71,7 @@ def run(job: TrainJob, progress: Progress) -> Adapter:
             score=lambda: score().macro.f1,
         )
         accelerator = accelerator_from_settings(settings, device)
+        write_contact_sheet(data, job, progress)
         try:
             history = fit(fitting, settings, accelerator, checkpoint, state, progress)
         except KeyboardInterrupt as stop:
