@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import TRAINING, Outcome, gi_edge_process, write_frames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frame_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A frame cache of the tests' own, here and in the processes they start."""
+    folder = tmp_path_factory.mktemp("frame-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GI_EDGE_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -17,10 +17,14 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import safetensors.torch
+import timm
 
 PLAIN, OURS = "plain", "gi-edge"
 VARIANTS: dict[str, dict[str, str]] = {
@@ -35,7 +39,7 @@ WARMUP = 2
 class Stamped:
     """The first batches of a loader, and when each was asked for."""
 
-    def __init__(self, batches: Any, count: int) -> None:
+    def __init__(self, batches: Iterable[object], count: int) -> None:
         self.batches, self.count = batches, count
         self.seconds: list[float] = []
 
@@ -53,7 +57,6 @@ class Stamped:
 def plain(given: argparse.Namespace) -> Stamped:
     """Train with timm and peft by hand."""
     import peft
-    import timm
     import torch
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
@@ -83,22 +86,54 @@ def plain(given: argparse.Namespace) -> Stamped:
 
 
 def ours(given: argparse.Namespace, changed: dict[str, str]) -> Stamped:
-    """Train with gi-edge's own data, model and loop; only the scores between the epochs are left out."""
+    """Train with gi-edge's own data, model and loop; the scores between epochs are left out."""
     import torch
 
+    from gi_edge.modeling.methods import check_request, prepare_model
+    from gi_edge.modeling.pixels import PixelClassifier
     from gi_edge.progress import Silent
-    from gi_edge_training.config import TrainSettings
+    from gi_edge_training.checkpoint import CheckpointFile, RunState
+    from gi_edge_training.config import TrainJob, TrainSettings
+    from gi_edge_training.data import read_training_data
+    from gi_edge_training.engine import accelerator_from_settings, resolved_settings
+    from gi_edge_training.loader import Frames, Share, TrainingLoader
+    from gi_edge_training.loop import Fitting, Validation, fit
+    from gi_edge_training.loss import loss_from_settings
+    from gi_edge_training.memory import keep_freed_memory
 
-    settings = TrainSettings(
-        backbone=given.backbone, image_size_px=given.image_size, batch_size=given.batch_size, epochs=1, **changed
-    )
-    torch.manual_seed(0)
-    return trained(given, settings, Silent())
-
-
-def trained(given: argparse.Namespace, settings: Any, progress: Any) -> Stamped:
-    """Fit by gi-edge and return the stamps."""
-    raise NotImplementedError
+    device = torch.device("cpu")
+    fixed = {"image_size_px": given.image_size, "batch_size": given.batch_size, "epochs": 1, "split_by": "frame"}
+    settings = TrainSettings.model_validate({"backbone": given.backbone, **fixed, **changed})
+    settings = resolved_settings(settings, device)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "random.safetensors"
+        safetensors.torch.save_file(timm.create_model(given.backbone).state_dict(), weights)
+        job = TrainJob(
+            settings=settings,
+            dataset="bench",
+            name="bench",
+            data=given.data,
+            output=Path(folder) / "a",
+            weights=weights,
+        )
+        request = job.request()
+        preprocess = check_request(request, image_size_px=settings.image_size_px, fit=settings.fit)
+        keep_freed_memory()
+        data = read_training_data(job, preprocess, Silent())
+        model = prepare_model(request, num_classes=len(data.classes), progress=Silent()).model
+        frames = Frames(data.pixels, data.labels, data.rows("train"), data.preprocess)
+        loader = TrainingLoader(frames, settings, device, Share())
+        batches = Stamped(loader.epoch(1), given.steps + WARMUP)
+        fitting = Fitting(
+            PixelClassifier(model, data.preprocess),
+            batches=lambda _: batches,
+            loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
+            score=lambda: Validation(0.0, 1.0),
+        )
+        accelerator = accelerator_from_settings(settings, device)
+        checkpoint = CheckpointFile(Path(folder) / "checkpoint.safetensors", "")
+        fit(fitting, settings, accelerator, checkpoint, RunState(), Silent())
+    return batches
 
 
 def worker(given: argparse.Namespace) -> None:

@@ -13,15 +13,20 @@ from gi_edge.errors import DataError
 from gi_edge.progress import Progress
 
 
-def held_out_frames(manifest: Manifest, data: Path, ids: Sequence[str], progress: Progress) -> DecodedFrames:
+def held_out_frames(
+    manifest: Manifest, data: Path, ids: Sequence[str], progress: Progress, cache: Path | None = None
+) -> DecodedFrames:
     """Decode the frames with these ids from the folder data, in their order, as the manifest says.
+
+    cache: folder of the frame cache; without one every frame is decoded from its file, as the proofs of export and
+    bench promise.
 
     Raises: DataError if a class or frame is absent, or a frame unreadable.
     """
     dataset = manifest.dataset
     index = index_of_classes(index_from_folder(dataset.name, data, dataset.rules(), dataset.exclude), manifest.classes)
     decoded = decode_frames(
-        frames_by_id(index, ids), manifest.preprocess, progress, f"decode {dataset.name}, test part"
+        frames_by_id(index, ids), manifest.preprocess, progress, f"decode {dataset.name}, test part", cache
     )
     if decoded.unreadable:
         first = decoded.unreadable[0]

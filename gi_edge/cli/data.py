@@ -1,4 +1,4 @@
-"""gi-edge data: check, split, audit."""
+"""gi-edge data: check, split, audit, cache."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gi_edge.cli import data_cache
 from gi_edge.cli.options import data_options, force_option
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _CHOSEN = ("dataset", "data", "spec", "exclude")
 @click.group()
 def command() -> None:
     """Look at datasets before anything is trained: their files, their splits, and what leaks between the parts."""
+
+
+command.add_command(data_cache.command, "cache")
 
 
 @command.command()

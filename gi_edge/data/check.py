@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gi_edge.config import Value
 from gi_edge.data.index import Frame, Index
+from gi_edge.data.pool import worker_count
 from gi_edge.data.preprocess import FORMATS, UnreadableImageError, image_warnings, read_image
 from gi_edge.errors import ConfigError
 from gi_edge.files import sha256_file
@@ -100,7 +101,7 @@ def check_dataset(index: Index, progress: Progress, workers: int | None = None) 
         raise ConfigError(f"cannot check with {workers} workers", fix="give 1 or more, or none for one per core")
     Image.init()
     seen: list[_Seen] = []
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = ThreadPoolExecutor(workers or worker_count())
     try:
         with image_warnings(), progress.task(f"checking {index.name}", len(index.frames)) as task:
             sizes = list(pool.map(_size_or_fault, index.frames))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,15 +55,18 @@ def image_warnings() -> Iterator[None]:
         yield
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, content: bytes | None = None) -> Image.Image:
     """Decode a file whole into 8-bit RGB, upright by its EXIF orientation.
+
+    content: the bytes of the file, where they are read already.
 
     Raises: UnreadableImageError if the file is absent, empty, truncated, too large or not an image.
     """
     try:
-        if path.stat().st_size == 0:
+        if (path.stat().st_size if content is None else len(content)) == 0:
             raise UnreadableImageError("the file is empty")
-        with image_warnings(), Image.open(path, formats=FORMATS) as image:
+        source = path if content is None else io.BytesIO(content)
+        with image_warnings(), Image.open(source, formats=FORMATS) as image:
             return _rgb_from_image(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableImageError("more pixels than a frame can have (decompression bomb?)") from error

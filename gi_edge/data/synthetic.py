@@ -7,7 +7,6 @@ from separate random streams: no seed of one repeats a frame of the other.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gi_edge.data.findings import KINDS, MIMICS, Finding, random_finding
+from gi_edge.data.pool import worker_count
 from gi_edge.data.scenes import Camera, Patient, Rendered, View, random_patient, random_view, render
 
 CLASSES: tuple[str, ...] = ("blood", "bubbles", "normal-mucosa", "polyp", "ulcer")
@@ -85,7 +85,7 @@ def write_dataset(
         (folder / name).mkdir(parents=True)
     videos = len(KINDS) * spec.videos_per_finding
     per_video = 2 * spec.frames_per_stretch
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or worker_count()) as pool:
         jobs = [pool.submit(_write_video, folder, spec, number) for number in range(videos)]
         for done, job in enumerate(as_completed(jobs), start=1):
             job.result()

@@ -124,7 +124,8 @@ def test_train_without_options_trains_every_dataset(gi_edge, tmp_path):
     assert gi_edge("init", "--backbone", "gi-edge-small", cwd=tmp_path).code == 0
     done = gi_edge("train", "--image-size", 32, "--epochs", 1, cwd=tmp_path)
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "adapters").iterdir()} == {"one", "two"}
+    sheets = {"one.augmentation.png", "two.augmentation.png"}
+    assert {path.name for path in (tmp_path / "adapters").iterdir()} == {"one", "two", *sheets}
 
 
 def test_an_unreadable_image_among_good_ones_is_named_and_counted(gi_edge, frames, tmp_path):

@@ -44,6 +44,22 @@ def test_the_adapter_carries_what_evaluate_finds(evaluated):
     assert found["evaluation"]["overall"]["accuracy"] == manifest["evaluation"]["overall"]["accuracy"]
 
 
+def test_the_frame_cache_changes_no_digit(evaluated):
+    from support import gi_edge_process
+
+    folders = []
+    for cache in ("off", "new-cache", "new-cache"):
+        folders.append(evaluated / f"by-{len(folders)}")
+        words = f"evaluate --adapter lesions --output {folders[-1]}".split()
+        done = gi_edge_process(*words, cwd=evaluated, GI_EDGE_CACHE=cache)
+        assert done.code == 0, done.err
+        assert ("are new in the cache" in done.err) is (len(folders) == 2)
+    assert (evaluated / "new-cache" / "frames").is_dir()
+    assert len({(folder / "predictions.csv").read_bytes() for folder in folders}) == 1
+    results = [json.loads((folder / "evaluation.json").read_text()) | {"created": ""} for folder in folders]
+    assert results[0] == results[1] == results[2]
+
+
 def test_predictions_have_a_line_per_frame(evaluated):
     with (evaluated / "reports" / "evaluate-lesions-test" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -89,7 +105,7 @@ def test_the_table_names_averages_counts_and_baselines(evaluated, gi_edge):
         ("evaluate --bundle lesions --part val", 2, "test part only"),
         ("evaluate --adapter lesion", 1, "did you mean 'lesions'"),
         ("evaluate --adapter lesions", 1, "exists already"),
-        ("evaluate --adapter lesions --force --data .", 1, "CLASS/IMAGE.jpg"),
+        ("evaluate --adapter lesions --force --data bundles", 1, "CLASS/IMAGE.jpg"),
     ],
 )
 def test_what_cannot_serve_is_an_error(evaluated, gi_edge, words, code, found):

@@ -78,8 +78,3 @@ def test_augmenting_leaves_the_random_state_of_dropout_alone():
     torch.manual_seed(5)
     epoch()
     assert torch.equal(torch.rand(4), expected)
-
-
-def test_workers_only_where_the_processors_are_free():
-    assert loader_worker_count(computes_on_cpu=True) == 0
-    assert 0 <= loader_worker_count(computes_on_cpu=False, processes=1000) <= 8

@@ -9,7 +9,6 @@ from torch import nn
 
 from gi_edge.errors import ArtifactError, ModelError
 from gi_edge.progress import Silent
-from gi_edge_training.augment import augmentation
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings
 from gi_edge_training.engine import accelerator_from_settings, cpu_computes_bf16, resolved_settings
@@ -228,29 +227,6 @@ def test_the_schedule_warms_up_then_falls_as_a_cosine():
     assert factors[100] == pytest.approx(0, abs=1e-12)
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert learning_rate_factor(0, 1, 0.0) == 1.0
-
-
-def test_augmentation_keeps_shape_and_type_and_the_red_of_blood():
-    torch.manual_seed(0)
-    blood = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    blood[0] = 170
-    blood[1:] = 25
-    made = torch.stack([augmentation(64)(blood) for _ in range(50)])
-    assert made.shape == (50, 3, 64, 64)
-    assert made.dtype == torch.uint8
-    red, green, blue = (made[:, channel].float() for channel in range(3))
-    assert ((red > 2.5 * green) & (red > 2.5 * blue)).all()
-    assert len(torch.unique(made[:, 0, 0, 0])) > 10
-
-
-def test_augmentation_follows_the_seed():
-    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8))
-    transform = augmentation(64)
-    torch.manual_seed(1)
-    first = transform(image)
-    torch.manual_seed(1)
-    assert torch.equal(first, transform(image))
-    assert not torch.equal(first, transform(image))
 
 
 @pytest.mark.parametrize("name", recipe_names())

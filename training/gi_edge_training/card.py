@@ -53,8 +53,8 @@ The adapter was made from both; an exported model contains the base weights.
 
 ![Loss and validation macro-F1 by epoch]({CURVES_FILE})
 
-{len(manifest.history)} of {manifest.config["epochs"]} epochs. The weights are those of epoch {manifest.best_epoch}, the first
-of highest validation macro-F1, {manifest.val.macro.f1:.3f}.
+{len(manifest.history)} of {manifest.config["epochs"]} epochs. The weights are those of epoch {manifest.best_epoch},
+the first of highest validation macro-F1, {manifest.val.macro.f1:.3f}.
 
 {_temperature_words(manifest)}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gi_edge.data.frame_cache import cache_folder
 from gi_edge.data.index import Index, index_from_folder
 from gi_edge.data.make_split import splits_from_index
 from gi_edge.data.partition import SplitSettings
@@ -63,6 +64,8 @@ class TrainingData:
 def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.
 
+    Frames decoded by earlier runs come from the frame cache, unless the environment turns it off.
+
     Raises: DataError if the folder, a class, the groups or the split cannot serve, or if files vanish meanwhile;
     ConfigError for an unknown spec.
     """
@@ -72,12 +75,12 @@ def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Prog
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))
-        decoded = decode_frames(index.frames, preprocess, progress, title)
+        decoded = decode_frames(index.frames, preprocess, progress, title, cache_folder())
         _check_still_there(decoded, job.data)
         split = _readable(given, decoded)
         _check_parts(split, index.classes, job.split)
     else:
-        decoded = decode_frames(index.frames, preprocess, progress, title)
+        decoded = decode_frames(index.frames, preprocess, progress, title, cache_folder())
         _check_still_there(decoded, job.data)
         split = _new_split(decoded, index, settings, progress)
     return TrainingData(spec, index.classes, preprocess, decoded, split)

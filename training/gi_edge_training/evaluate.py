@@ -10,6 +10,7 @@ import torch
 from gi_edge.artifacts.adapter import Adapter
 from gi_edge.artifacts.evaluation import Predictions
 from gi_edge.artifacts.held_out import held_out_frames
+from gi_edge.data.frame_cache import cache_folder
 from gi_edge.data.split import Part
 from gi_edge.metrics.calibration import softmax
 from gi_edge.modeling.methods import load_trained
@@ -20,12 +21,12 @@ from gi_edge.progress import Progress
 def predictions_of_adapter(
     adapter: Adapter, data: Path, weights: Path | None, part: Part, progress: Progress
 ) -> Predictions:
-    """Answer every frame of a part, decoded again from the files below data.
+    """Answer every frame of a part, from the files below data or, where those are unchanged, from the frame cache.
 
     Raises: DataError if a frame is absent or unreadable; ModelError if the base weights are not the adapter's.
     """
     manifest = adapter.manifest
-    held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress)
+    held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress, cache_folder())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = PixelClassifier(load_trained(adapter, weights, progress), manifest.preprocess).to(device)
     logits = logits_of(classifier, np.asarray(held_out.pixels))

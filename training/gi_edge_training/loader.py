@@ -6,7 +6,6 @@ frame's position in it alone. Each process then takes its part of every batch.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gi_edge.data.pool import loader_worker_count
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge_training.augment import augmentation
 from gi_edge_training.config import TrainSettings
@@ -166,12 +166,3 @@ class _Epoch:
 def epoch_seed(seed: int, epoch: int) -> int:
     """Return the seed of one epoch's order, augmentation and dropout."""
     return seed * 1_000_003 + epoch
-
-
-def loader_worker_count(*, computes_on_cpu: bool, processes: int = 1) -> int:
-    """Return how many DataLoader workers each of the training processes on this machine gets.
-
-    Where the processors also train, workers would only take them from the training: 0.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if computes_on_cpu else min(8, max(1, allowed // processes) - 1)

@@ -24,6 +24,7 @@ from gi_edge.progress import Progress, Silent
 from gi_edge_training.card import card_from_manifest
 from gi_edge_training.checkpoint import CheckpointFile, RunState, check_start, safetensors_errors
 from gi_edge_training.config import TrainJob, TrainSettings
+from gi_edge_training.contact_sheet import write_contact_sheet
 from gi_edge_training.curves import CURVES_FILE, curves_from_history
 from gi_edge_training.data import TrainingData, read_training_data
 from gi_edge_training.engine import accelerator_from_settings, device_from_name, resolved_settings
@@ -117,6 +118,8 @@ def _train(
         if job.resume and accelerator.is_main_process:
             state = checkpoint.read()
             progress.say(f"resuming after epoch {len(state.history)} of {settings.epochs}")
+        if accelerator.is_main_process:
+            write_contact_sheet(data, job, progress)
     frames = Frames(data.pixels, data.labels, data.rows("train"), data.preprocess)
     fitting = Fitting(
         classifier,
