@@ -14,6 +14,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.progress import Silent
 from gi_edge_training.augment import augmentation, colour_from_draws, placement_from_draws
 from gi_edge_training.config import TrainJob, TrainSettings
@@ -198,7 +199,7 @@ def test_the_sheet_has_a_row_for_each_class_and_depends_on_the_seed_alone(frame)
 def test_the_sheet_lies_beside_the_adapter_and_shows_the_first_training_frames(frames, tmp_path):
     settings = TrainSettings(image_size_px=64, split_by="frame")
     job = TrainJob(name="a", dataset="d", data=frames, settings=settings, output=tmp_path / "adapters" / "a")
-    data = read_training_data(job, Silent())
+    data = read_training_data(job, PreprocessSpec(size_px=64), Silent())
     path = write_contact_sheet(data, job, Silent())
     assert path == tmp_path / "adapters" / "a.augmentation.png"
     assert not job.output.exists()

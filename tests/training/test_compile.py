@@ -11,6 +11,7 @@ import torch
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.modeling.lora import attach_lora
+from gi_edge.modeling.options import LoraOptions
 from gi_edge.modeling.pixels import PixelClassifier
 from gi_edge.progress import Silent
 from gi_edge_training.checkpoint import CheckpointFile, RunState
@@ -28,7 +29,7 @@ def fitted(folder, *, compiled):
     torch.manual_seed(0)
     model = timm.create_model("convnextv2_atto", depths=(1, 0, 0, 1), dims=(8, 8, 8, 8), num_classes=2)
     model.requires_grad_(False)
-    model = attach_lora(model, rank=2, alpha=4.0, dropout=0.0)
+    model = attach_lora(model, LoraOptions(rank=2, alpha=4))
     classifier = PixelClassifier(model, PreprocessSpec(size_px=32, fit="pad"))
     pixels = torch.randint(0, 256, (10, 32, 32, 3), dtype=torch.uint8)
     labels = torch.arange(10) % 2

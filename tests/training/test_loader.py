@@ -11,7 +11,7 @@ import torch
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge_training import loader
 from gi_edge_training.config import TrainSettings
-from gi_edge_training.loader import Frames, Share, TrainingLoader, loader_worker_count
+from gi_edge_training.loader import Frames, Share, TrainingLoader
 
 CPU = torch.device("cpu")
 ALONE = Share()
