@@ -12,12 +12,13 @@ from pydantic import Field
 
 from gi_edge.config import Value
 from gi_edge.metrics.calibration import softmax
-from gi_edge.metrics.counts import confusion_from_labels
+from gi_edge.metrics.counts import confusion_from_labels, scores_from_confusion
 from gi_edge.metrics.differences import Shift, answer_shifts, calibration_shifts
 from gi_edge.metrics.limits import Check, Outcome
 from gi_edge.metrics.noninferiority import (
     EVENTS_AT_ZERO,
     Bounds,
+    Most,
     change_correlation,
     design_effect,
     flip_costs,
@@ -152,10 +153,12 @@ def _calibration_check(name: str, shift: Shift, n: int, limit: float) -> Check:
 def _macro_check(compared: _Compared, shift: Shift, ground: Ground, margin: float) -> Check:
     truth, before, after = compared.truth, compared.before, compared.after
     n = len(truth)
-    costs = flip_costs(confusion_from_labels(truth, before, len(compared.classes)))
+    confusion = confusion_from_labels(truth, before, len(compared.classes))
+    costs = flip_costs(confusion)
     dearest, costliest = costs.costliest()
     effect = compared.effect(np.ones(n, dtype=bool))
-    bounds = loss_bounds(costs.of(truth, before, after), costliest, effect, compared.fail_confidence)
+    most = Most(costliest, gain=1 - float(scores_from_confusion(confusion)["macro_f1"]))
+    bounds = loss_bounds(costs.of(truth, before, after), most, effect, compared.fail_confidence)
     frames_needed = math.ceil(n * EVENTS_AT_ZERO * effect * costliest / margin)
     loss = _Loss(shift, bounds, margin, n, frames_needed, undecided_reason(ground, "macro_f1"), _few_groups(ground))
     changed = int((before != after).sum())
@@ -174,9 +177,10 @@ def _macro_check(compared: _Compared, shift: Shift, ground: Ground, margin: floa
 def _class_check(compared: _Compared, shift: Shift, ground: Ground, margin: float, index: int) -> Check:
     rows = compared.truth == index
     n, label = int(rows.sum()), compared.classes[index]
-    missed = (compared.before == index)[rows].astype(np.float64) - (compared.after == index)[rows]
+    right = (compared.before == index)[rows].astype(np.float64)
+    missed = right - (compared.after == index)[rows]
     effect = compared.effect(rows)
-    bounds = loss_bounds(missed / n, 1 / n, effect, compared.fail_confidence)
+    bounds = loss_bounds(missed / n, Most(1 / n, gain=1 - float(right.mean())), effect, compared.fail_confidence)
     frames_needed = math.ceil(EVENTS_AT_ZERO * effect / margin)
     fault = undecided_reason(ground, "sensitivity", index)
     loss = _Loss(shift, bounds, margin, n, frames_needed, fault, _few_groups(ground))

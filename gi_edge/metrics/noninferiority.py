@@ -88,19 +88,27 @@ def flip_costs(confusion: NDArray[np.int64]) -> FlipCosts:
     )
 
 
-def loss_bounds(costs: Floats, costliest: float, design_effect: float, fail_confidence: float) -> Bounds:
+class Most(NamedTuple):
+    """The most that can happen, in units of the score."""
+
+    cost: float
+    """Of one changed frame."""
+    gain: float
+    """Of all together: no more than what the reference has wrong."""
+
+
+def loss_bounds(costs: Floats, most: Most, design_effect: float, fail_confidence: float) -> Bounds:
     """Bound the expected sum of costs; the upper bound at CONFIDENCE, the lower at fail_confidence.
 
-    costs: what each changed frame cost, a gain below 0, in units of the score. costliest: what one frame could cost at
-    most. design_effect: how many frames count as one.
+    costs: what each changed frame cost, a gain below 0. design_effect: how many frames count as one.
     """
     harm, gain = costs[costs > 0], -costs[costs < 0]
     loss = float(harm.sum() - gain.sum())
-    above = _upper(harm, costliest, design_effect, CONFIDENCE) - harm.sum()
+    above = _upper(harm, most.cost, design_effect, CONFIDENCE) - harm.sum()
     kept = gain.sum() - _lower(gain, design_effect, CONFIDENCE)
     below = harm.sum() - _lower(harm, design_effect, fail_confidence)
-    missed = _upper(gain, costliest, design_effect, fail_confidence) - gain.sum()
-    return Bounds(lower=loss - float(np.hypot(below, missed)), upper=loss + float(np.hypot(above, kept)))
+    unseen = min(_upper(gain, most.cost, design_effect, fail_confidence), max(most.gain, gain.sum())) - gain.sum()
+    return Bounds(lower=loss - float(np.hypot(below, unseen)), upper=loss + float(np.hypot(above, kept)))
 
 
 def _upper(weights: Floats, heaviest: float, design_effect: float, level: float) -> float:
