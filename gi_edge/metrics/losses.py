@@ -221,4 +221,5 @@ def _told_class(truth: NDArray[np.int64], shift: Shift, ground: Ground, index: i
 
 def _points(share: float) -> str:
     """Return a share as points: 0.005 is 0.5 points."""
-    return f"{100 * share:.2g} points"
+    number = f"{100 * share:.2g}"
+    return f"{number} point{'' if number == '1' else 's'}"
