@@ -164,7 +164,7 @@ def _macro_check(compared: _Compared, shift: Shift, ground: Ground, margin: floa
     changed = int((before != after).sum())
     undecided = loss.few_groups or (
         f"{changed or 'none'} of {n:,} frames changed, which leaves room for a loss of {_points(loss.bound)}; "
-        f"{_points(margin)} may be lost; about {frames_needed:,} such frames without a change would decide "
+        f"{_points(margin)} may be lost; about {_about(frames_needed):,} such frames without a change would decide "
         f"(a frame of {compared.classes[dearest]} is the costliest to lose)"
     )
     reasons = {
@@ -217,6 +217,12 @@ def _told(name: str, shift: Shift, n: int, fault: str | None) -> Check:
 def _told_class(truth: NDArray[np.int64], shift: Shift, ground: Ground, index: int) -> Check:
     told = _told("sensitivity", shift, int((truth == index).sum()), undecided_reason(ground, "sensitivity", index))
     return told.model_copy(update={"label": ground.classes[index]})
+
+
+def _about(count: int) -> int:
+    """Return a count rounded up to two significant digits."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return math.ceil(count / step) * step
 
 
 def _points(share: float) -> str:

@@ -32,10 +32,11 @@ class Limits(Value):
     more than e, a frame whose first two logits are more than 2e apart cannot change its class."""
 
 
+# bf16 has three bits of mantissa fewer than fp16, hence eight times its error. int8 has no bound on single frames.
 LIMITS: dict[Precision, Limits] = {
     "fp32": Limits(max_abs_error=1e-4, max_flip_rate=None, max_probability_error=1e-4, by_margins=False),
     "fp16": Limits(max_abs_error=None, max_flip_rate=0.01, max_probability_error=0.02, by_margins=True),
-    "bf16": Limits(max_abs_error=None, max_flip_rate=0.02, max_probability_error=0.15, by_margins=True),
+    "bf16": Limits(max_abs_error=None, max_flip_rate=0.02, max_probability_error=0.16, by_margins=True),
     "int8": Limits(max_abs_error=None, max_flip_rate=0.05, max_probability_error=None, by_margins=True),
 }
 

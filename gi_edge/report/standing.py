@@ -32,9 +32,10 @@ class Standing:
 
     @property
     def worst(self) -> str:
-        """The first reason, and how many more there are."""
+        """The first reason, and how many more there are; of an open verdict without the grounds after the colon."""
         more = f"; and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
-        return f"{self.reasons[0] if self.reasons else 'no reason given'}{more}"
+        first = self.reasons[0] if self.reasons else "no reason given"
+        return f"{first.partition(': ')[0] if self.outcome == 'undecided' else first}{more}"
 
     @property
     def words(self) -> str:

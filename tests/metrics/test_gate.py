@@ -64,7 +64,8 @@ def test_no_change_on_few_frames_is_undecided_and_says_how_many_would_do():
     (reason,) = verdict.reasons
     needed = check(verdict, "macro_f1").frames_needed
     assert "none of 214 frames changed, which leaves room for a loss of " in reason
-    assert f"about {needed:,} such frames without a change would decide" in reason
+    assert "about 680 such frames without a change would decide" in reason
+    assert 670 < needed <= 680
     assert verdict_from_answers("fp16", answers(round(1.3 * needed)), ORIGIN).status == "pass"
 
 
