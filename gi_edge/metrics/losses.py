@@ -221,7 +221,7 @@ def _told_class(truth: NDArray[np.int64], shift: Shift, ground: Ground, index: i
 
 def _about(count: int) -> int:
     """Return a count rounded up to two significant digits."""
-    step = 10 ** max(0, len(str(count)) - 2)
+    step: int = 10 ** max(0, len(str(count)) - 2)
     return math.ceil(count / step) * step
 
 
