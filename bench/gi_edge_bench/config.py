@@ -30,10 +30,13 @@ class BenchSettings(Value):
 
 
 class BenchTarget(Value):
-    """One bundle and where its held-out frames are; without them only speed can be measured."""
+    """One bundle and where its held-out frames are; without any only speed can be measured."""
 
     bundle: Path
     data: Path | None
+    """Folder of the dataset."""
+    samples: bool = False
+    """Where data is None: compare on the frames packed in the bundle."""
 
 
 class BenchJob(Value):

@@ -9,16 +9,15 @@ from importlib import metadata
 import numpy as np
 from numpy.typing import NDArray
 
-from gi_edge.artifacts.bundle import Bundle, ModelEntry, Reference, read_bundle
+from gi_edge.artifacts.bundle import Bundle, ModelEntry, read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
-from gi_edge.data.pixels import DecodedFrames
 from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
 from gi_edge_bench.environment import environment_now
-from gi_edge_bench.parity import parity_pass, reference_frames
+from gi_edge_bench.parity import HeldOut, dataset_frames, packed_frames, parity_pass
 from gi_edge_bench.timing import TIMED_REGION, time_session
 
 
@@ -41,9 +40,8 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
     bundle = read_bundle(target.bundle)
     manifest = bundle.manifest
     entries = [bundle.model(precision) for precision in settings.precisions] or list(manifest.models)
-    reference = bundle.reference()
-    frames = None if target.data is None else reference_frames(bundle, reference, target.data, progress)
-    models = tuple(_model_run(bundle, entry, frames, reference, settings, progress) for entry in entries)
+    held_out = _held_out(target, bundle, progress)
+    models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)
     return BundleRun(
         name=manifest.name,
         manifest_sha256=sha256_file(bundle.path / MANIFEST),
@@ -59,13 +57,17 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
     )
 
 
+def _held_out(target: BenchTarget, bundle: Bundle, progress: Progress) -> HeldOut | None:
+    if target.data is not None:
+        return dataset_frames(bundle, target.data, progress)
+    if not target.samples:
+        return None
+    progress.say(f"{bundle.manifest.name}: compared on the {len(bundle.manifest.samples)} frames packed in the bundle")
+    return packed_frames(bundle, progress)
+
+
 def _model_run(
-    bundle: Bundle,
-    entry: ModelEntry,
-    frames: DecodedFrames | None,
-    reference: Reference,
-    settings: BenchSettings,
-    progress: Progress,
+    bundle: Bundle, entry: ModelEntry, held_out: HeldOut | None, settings: BenchSettings, progress: Progress
 ) -> ModelRun:
     path = bundle.path / entry.path
     started = time.perf_counter()
@@ -73,9 +75,9 @@ def _model_run(
     load_ms = (time.perf_counter() - started) * 1e3
     title = f"{bundle.manifest.name} {entry.precision}"
     progress.say(f"{title}: {session.runtime}, {session.provider}")
-    parity = None if frames is None else parity_pass(session, bundle, entry, frames, reference)
-    pixels = _random_pixels(bundle.manifest.preprocess.size_px) if frames is None else frames.pixels
-    region = TIMED_REGION + ("; random pixels, since no dataset was given" if frames is None else "")
+    parity = None if held_out is None else parity_pass(session, bundle, entry, held_out)
+    pixels = _random_pixels(bundle.manifest.preprocess.size_px) if held_out is None else held_out.frames.pixels
+    region = TIMED_REGION + ("; random pixels, since no dataset was given" if held_out is None else "")
     latencies = []
     with progress.task(f"time {title}", len(settings.batch_sizes)) as task:
         for size in settings.batch_sizes:

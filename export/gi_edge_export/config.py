@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from gi_edge.config import Value
 from gi_edge.metrics.parity import Precision
 from gi_edge_export.engine.config import EngineSettings
@@ -21,6 +23,10 @@ class ExportJob(Value):
     name: str
     output: Path
     force: bool = False
+    allow_undecided: bool = False
+    """Write the bundle though the held-out frames are too few to decide on a precision."""
+    samples: int = Field(default=0, ge=0)
+    """Test frames to pack, so that a device without the dataset can prove parity."""
     engine: EngineSettings | None = None
     """Build an engine from every model; None: ONNX only."""
     triton: bool = False

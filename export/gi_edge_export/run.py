@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from gi_edge.artifacts.adapter import Adapter, read_adapter
@@ -30,7 +29,9 @@ from gi_edge.data.pixels import DecodedFrames
 from gi_edge.data.split import csv_from_split
 from gi_edge.errors import GateError
 from gi_edge.files import atomic_folder, sha256_file
-from gi_edge.metrics.parity import Parity, Precision, parity_from_logits, verdict_from_parity
+from gi_edge.metrics.gate import Verdict
+from gi_edge.metrics.limits import limit_checks
+from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
@@ -42,7 +43,8 @@ from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
 from gi_edge_export.precision import half_from_model
 from gi_edge_export.repository import write_onnx_repository
-from gi_edge_export.verify import check_model
+from gi_edge_export.samples import write_samples
+from gi_edge_export.verify import Trained, check_model
 
 _PACKAGES = ("torch", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
 
@@ -54,7 +56,7 @@ class _Subject:
     adapter: Adapter
     merged: nn.Module
     held_out: DecodedFrames
-    logits: NDArray[np.float32]
+    trained: Trained
 
 
 def run(job: ExportJob, progress: Progress) -> Bundle:
@@ -68,7 +70,8 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
     with atomic_folder(job.output, force=job.force) as folder:
         subject, merge = _subject(job, adapter, progress)
         models = tuple(
-            _write_model(folder, precision, subject, progress) for precision in dict.fromkeys(("fp32", *job.precisions))
+            _write_model(folder, job, precision, subject, progress)
+            for precision in dict.fromkeys(("fp32", *job.precisions))
         )
         _write_bundle(folder, job, subject, merge, models)
     _build_engines(job, models, progress)
@@ -93,18 +96,29 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     merged = merged_from_trained(trained)
     after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels)
     parity = parity_from_logits(logits, after, manifest.temperature)
-    verdict = verdict_from_parity("fp32", parity, "PyTorch")
-    if verdict.status == "fail":
+    changed = [check.reason for check in limit_checks("fp32", parity) if check.outcome != "pass"]
+    if changed:
         raise GateError(
-            f"merging changed the model: {'; '.join(verdict.reasons)}; no bundle was written",
+            f"merging changed the model: {'; '.join(changed)}; no bundle was written",
             fix="train the adapter again, with a smaller --learning-rate if its weights have grown large",
         )
     if manifest.method == "lora":
         progress.say(f"merged: logits within {parity.max_abs_error:.1e} of the unmerged model, n = {parity.n}")
-    return _Subject(adapter, merged, held_out, logits), parity
+    frames = held_out.frames
+    answered = Trained(
+        pixels=held_out.pixels,
+        logits=logits,
+        truth=np.array([frame.label for frame in frames], dtype=np.int64),
+        classes=manifest.classes,
+        groups=adapter.split.groups_of(frame.id for frame in frames),
+        temperature=manifest.temperature,
+    )
+    return _Subject(adapter, merged, held_out, answered), parity
 
 
-def _write_model(folder: Path, precision: Precision, subject: _Subject, progress: Progress) -> ModelEntry:
+def _write_model(
+    folder: Path, job: ExportJob, precision: Precision, subject: _Subject, progress: Progress
+) -> ModelEntry:
     manifest = subject.adapter.manifest
     spec = manifest.preprocess
     classifier = (
@@ -122,18 +136,23 @@ def _write_model(folder: Path, precision: Precision, subject: _Subject, progress
     }
     progress.say(f"{precision}: exporting and checking")
     check_graph_precision(write_onnx(path, classifier, spec, properties), precision)
-    checked = check_model(precision, path, classifier, subject.held_out.pixels, subject.logits, manifest.temperature)
-    parity = checked.verdict.parity
-    progress.say(
-        f"{precision}: pass; {parity.flips} of {parity.n} frames changed class (95 % bound "
-        f"{parity.flip_rate_upper95:.1%}), logits within {parity.max_abs_error:.1e}; {checked.verdict.computed_by}"
-    )
+    checked = check_model(precision, path, classifier, subject.trained, allow_undecided=job.allow_undecided)
+    progress.say(_verdict_line(checked.verdict))
     return ModelEntry(
         precision=precision,
         path=path.name,
         opset=OPSET,
         verdict=checked.verdict,
         file_parity=checked.file_parity,
+    )
+
+
+def _verdict_line(verdict: Verdict) -> str:
+    parity = verdict.parity
+    status = f"undecided, {'; '.join(verdict.reasons)}" if verdict.status == "undecided" else verdict.status
+    return (
+        f"{verdict.precision}: {status}; {parity.flips} of {parity.n} frames changed class (95 % bound "
+        f"{parity.flip_rate_upper95:.1%}), logits within {parity.max_abs_error:.1e}; {verdict.computed_by}"
     )
 
 
@@ -145,13 +164,14 @@ def _write_bundle(
     reference = Reference(
         ids=tuple(frame.id for frame in frames),
         sha256=tuple(sha256_file(frame.path) for frame in frames),
-        labels=np.array([frame.label for frame in frames], dtype=np.int64),
-        logits=subject.logits,
+        labels=subject.trained.truth,
+        logits=subject.trained.logits,
     )
     write_reference(folder / REFERENCE_FILE, reference)
     (folder / SPLIT_FILE).write_text(csv_from_split(subject.adapter.split), encoding="utf-8")
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in trained.classes), encoding="utf-8")
     (folder / PREPROCESS_FILE).write_text(json_from_value(trained.preprocess), encoding="utf-8")
+    samples = write_samples(folder, subject.adapter, frames, reference, job.samples)
     if job.triton:
         write_onnx_repository(folder, job.name, models)
     manifest = BundleManifest(
@@ -169,5 +189,6 @@ def _write_bundle(
         majority_label=trained.test.majority_label,
         merge=merge,
         models=models,
+        samples=samples,
     )
     write_manifest(folder, manifest)

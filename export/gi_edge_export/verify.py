@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.errors import GateError
-from gi_edge.metrics.parity import Parity, Precision, Verdict, parity_from_logits, verdict_from_parity
+from gi_edge.files import sha256_file
+from gi_edge.metrics.gate import Answers, Origin, Verdict, verdict_from_answers
+from gi_edge.metrics.limits import limit_checks
+from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.runtime.onnxruntime import open_session
 
 _BATCH_SIZE = 8
+_WIDENED: tuple[Precision, ...] = ("fp16", "bf16")
+"""What ONNX Runtime's CPU provider does not compute in."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The trained model's answers on the held-out frames, which an export is judged by."""
+
+    pixels: NDArray[np.uint8]
+    """[n, size, size, 3] RGB, from the raw files."""
+    logits: NDArray[np.float32]
+    """[n, classes] fp32, adapter not merged."""
+    truth: NDArray[np.int64]
+    classes: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    """[n] video, patient or cluster; None where one is not known."""
+    temperature: float
+    """Of the probabilities of both models."""
 
 
 @dataclass(frozen=True)
@@ -26,37 +47,42 @@ class Checked:
 
 
 def check_model(
-    precision: Precision,
-    path: Path,
-    classifier: PixelClassifier,
-    pixels: NDArray[np.uint8],
-    reference: NDArray[np.float32],
-    temperature: float,
+    precision: Precision, path: Path, classifier: PixelClassifier, trained: Trained, *, allow_undecided: bool
 ) -> Checked:
-    """Compare a model file, and the PyTorch classifier it was traced from, with the reference logits.
+    """Compare a model file, and the PyTorch classifier it was traced from, with the trained model.
 
-    temperature: of the probabilities of both.
+    fp32 and int8 are judged by the file in ONNX Runtime. The half precisions are judged by PyTorch, which computes in
+    them; ONNX Runtime's CPU provider widens them, so there the file only shows that the graph was translated rightly.
 
-    fp32 is judged by the file in ONNX Runtime. fp16 is judged by PyTorch, which computes half precision; ONNX
-    Runtime's CPU provider widens it, so there the file only shows that the graph was translated rightly.
-
-    Raises: GateError if the verdict is negative.
+    Raises: GateError if the model does not answer as the trained one, or if that cannot be decided and is not allowed.
     """
     session = open_session(path, "cpu")
-    batches = [session.run(pixels[start : start + _BATCH_SIZE]) for start in range(0, len(pixels), _BATCH_SIZE)]
-    of_file = parity_from_logits(reference, np.concatenate(batches), temperature)
-    if precision == "fp32":
-        verdict = verdict_from_parity(precision, of_file, f"{session.runtime}, {session.provider}")
-    else:
-        computed = parity_from_logits(reference, logits_of(classifier, pixels), temperature)
+    starts = range(0, len(trained.pixels), _BATCH_SIZE)
+    of_file = np.concatenate([session.run(trained.pixels[start : start + _BATCH_SIZE]) for start in starts])
+    answers = Answers(trained.truth, trained.logits, of_file, trained.classes, trained.groups, trained.temperature)
+    computed_by = f"{session.runtime}, {session.provider}"
+    if precision in _WIDENED:
         device = next(classifier.parameters()).device.type
-        verdict = verdict_from_parity(precision, computed, f"PyTorch on {device}, computing in half precision")
-    translated = verdict_from_parity(precision, of_file, "")
-    reasons = (*verdict.reasons, *(f"the ONNX file: {reason}" for reason in translated.reasons))
-    if reasons:
+        answers = replace(answers, candidate=logits_of(classifier, trained.pixels))
+        computed_by = f"PyTorch on {device}, computing in half precision"
+    verdict = verdict_from_answers(precision, answers, Origin(sha256_file(path), computed_by, True))
+    file_parity = parity_from_logits(trained.logits, of_file, trained.temperature)
+    translated = [check.reason for check in limit_checks(precision, file_parity) if check.outcome == "fail"]
+    _refuse(verdict, translated, allow_undecided=allow_undecided)
+    return Checked(verdict, file_parity)
+
+
+def _refuse(verdict: Verdict, translated: list[str], *, allow_undecided: bool) -> None:
+    precision = verdict.precision
+    failed = list(verdict.reasons) if verdict.status == "fail" else []
+    failed += [f"the ONNX file: {reason}" for reason in translated if reason not in failed]
+    if failed:
         raise GateError(
-            f"the {precision} model does not answer as the trained one: {'; '.join(dict.fromkeys(reasons))}; "
-            "no bundle was written",
+            f"the {precision} model does not answer as the trained one: {'; '.join(failed)}; no bundle was written",
             fix="export without this precision" if precision != "fp32" else "report this as a defect of the export",
         )
-    return Checked(verdict, of_file)
+    if verdict.status == "undecided" and not allow_undecided:
+        raise GateError(
+            f"the {precision} model could not be judged: {'; '.join(verdict.reasons)}; no bundle was written",
+            fix="hold out more frames, or accept the open verdict, which the bundle then carries: --allow-undecided",
+        )

@@ -14,11 +14,13 @@ from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
 from gi_edge.errors import ArtifactError
-from gi_edge.metrics.parity import Parity, Precision, Verdict
+from gi_edge.metrics.gate import Verdict
+from gi_edge.metrics.parity import Parity, Precision
 
 LABELS_FILE = "labels.txt"
 PREPROCESS_FILE = "preprocess.json"
 REFERENCE_FILE = "reference.npz"
+SAMPLES_FOLDER = "samples"
 _REFERENCE_ARRAYS = ("frame", "sha256", "label", "logits")
 
 
@@ -33,6 +35,14 @@ class ModelEntry(Value):
     """This file in ONNX Runtime on the CPU, fp16 widened to fp32, against the reference: was it translated rightly?"""
 
 
+class SampleEntry(Value):
+    """One packed test frame: the original file."""
+
+    frame: str
+    """Id of the frame in the split and the reference."""
+    path: str
+
+
 class BundleManifest(Manifest):
     """What a bundle holds and which verdicts it carries."""
 
@@ -44,6 +54,8 @@ class BundleManifest(Manifest):
     merge: Parity
     """Merged against unmerged logits of the PyTorch model, fp32, on the held-out frames."""
     models: tuple[ModelEntry, ...]
+    samples: tuple[SampleEntry, ...] = ()
+    """Test frames that travel with the bundle, under the licence of the dataset."""
 
 
 @dataclass(frozen=True)

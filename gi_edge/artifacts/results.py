@@ -11,8 +11,9 @@ from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import write_atomic
 from gi_edge.metrics.classification import Classification
+from gi_edge.metrics.gate import Verdict
 from gi_edge.metrics.latency import LatencySummary
-from gi_edge.metrics.parity import Precision, Verdict
+from gi_edge.metrics.parity import Precision
 
 
 class Environment(Value):
@@ -45,8 +46,8 @@ class ParityPass(Value):
     """The engine's answers on the held-out frames, against the reference and against the truth."""
 
     verdict: Verdict
-    proves_precision: bool
-    """Whether this place computes in the graph's precision; ONNX Runtime's CPU provider widens fp16 to fp32."""
+    frames: Literal["dataset", "samples"]
+    """Whether the dataset was there, or the frames packed in the bundle had to do."""
     engine: Classification
     reference: Classification
 

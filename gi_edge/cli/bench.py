@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import force_option, provider_option
+from gi_edge.cli.options import force_option, provider_option, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult
     from gi_edge.workspace import Workspace
-    from gi_edge_bench.config import BenchJob
+    from gi_edge_bench.config import BenchJob, BenchTarget
 
 
 @click.command()
 @click.argument("bundles", nargs=-1)
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--speed-only", is_flag=True, help="Leave parity out: no dataset is needed, nothing is proved.")
+@undecided_option
 @provider_option
 @click.option("--precision", "precisions", type=click.Choice(["fp32", "fp16"]), multiple=True, help="Bench these only.")
 @click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Batch to time; may be repeated.")
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 def command(**given: Any) -> None:  # noqa: ANN401
     """Prove that BUNDLES answer as the trained model did, then time them; all bundles unless named.
 
-    Writes reports/TIME.json, and beside it a page if the report extra is installed. Exit code 3 if a model does
-    not answer alike. Needs no torch.
+    Writes reports/TIME.json, and beside it a page if the report extra is installed. Without the dataset, the frames
+    packed in a bundle are compared. Exit code 3 if a model does not answer alike, or too few frames were compared to
+    decide. Needs no torch.
     """
     from gi_edge.artifacts.results import write_result
     from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
@@ -63,12 +65,10 @@ def command(**given: Any) -> None:  # noqa: ANN401
         progress.say(f"wrote {shown_path(write_page(output, result))}")
     except MissingDependencyError as error:
         progress.say(f"no page: {error.message}. Then: {error.fix} && gi-edge report {shown_path(output)}")
-    _raise_for_verdicts(result)
+    _raise_for_verdicts(result, allow_undecided=given["allow_undecided"])
 
 
 def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
-    from gi_edge.artifacts.bundle import read_bundle
-    from gi_edge.cli.datasets import data_folder
     from gi_edge.config import value_from_mapping
     from gi_edge.errors import ArtifactError
     from gi_edge.workspace import artifact_folders
@@ -83,18 +83,27 @@ def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
     return BenchJob(
         settings=value_from_mapping(BenchSettings, settings, source="the bench options"),
         targets=tuple(
-            BenchTarget(
-                bundle=folder,
-                data=None
-                if given["speed_only"]
-                else data_folder(place, read_bundle(folder).manifest.dataset.name, given["data"]),
-            )
+            BenchTarget(bundle=folder, data=None) if given["speed_only"] else _target(place, folder, given["data"])
             for folder in folders
         ),
     )
 
 
-def _raise_for_verdicts(result: BenchResult) -> None:
+def _target(place: Workspace, folder: Path, data: Path | None) -> BenchTarget:
+    """Take the dataset where it is given or the workspace has it, else the frames packed in the bundle."""
+    from gi_edge.artifacts.bundle import read_bundle
+    from gi_edge.cli.datasets import data_folder
+    from gi_edge_bench.config import BenchTarget
+
+    manifest = read_bundle(folder).manifest
+    name = manifest.dataset.name
+    is_here = data is not None or (name in place.datasets and place.datasets[name].path.is_dir())
+    if manifest.samples and not is_here:
+        return BenchTarget(bundle=folder, data=None, samples=True)
+    return BenchTarget(bundle=folder, data=data_folder(place, name, data))
+
+
+def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
     from gi_edge.errors import GateError
     from gi_edge.report.standing import named_models, standing_from_model
 
@@ -104,4 +113,9 @@ def _raise_for_verdicts(result: BenchResult) -> None:
             raise GateError(
                 f"{name} does not answer as the trained model on {model.provider}: {standing.reason}",
                 fix=f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force",
+            )
+        if standing.outcome == "undecided" and standing.is_measured and not allow_undecided:
+            raise GateError(
+                f"{name} could not be judged: {standing.reason}",
+                fix="compare on more frames, or accept the open verdict: --allow-undecided",
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import engine_options, force_option
+from gi_edge.cli.options import engine_options, force_option, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.workspace import Workspace
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.option("--fp16", is_flag=True, help="Emit a half-precision model too; fp32 is always emitted.")
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights, where training took a local file.")
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Pack N test frames into the bundle.")
+@undecided_option
 @click.option("--name", help="Name of the bundle; the adapter's name unless given.")
 @click.option(
     "--engine",
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 def command(**given: Any) -> None:  # noqa: ANN401
     """Merge adapters and write bundles of checked ONNX models, into bundles/NAME.
 
-    Every model is compared with the trained one on the held-out frames; if one does not answer alike, no bundle
-    is written and the exit code is 3.
+    Every model is compared with the trained one on the held-out frames; if one does not answer alike, or the frames
+    are too few to decide, no bundle is written and the exit code is 3. Packed frames let a device without the dataset
+    prove parity; they are original files, under the licence of the dataset.
     """
     from gi_edge.artifacts.adapter import read_adapter
     from gi_edge.cli.console import ConsoleProgress, print_text, shown_path, workspace
@@ -74,6 +77,8 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         name=name,
         output=place.output("bundle", name),
         force=given["force"],
+        allow_undecided=given["allow_undecided"],
+        samples=given["samples"] or 0,
         engine=_engine(given),
         triton=given["triton"],
     )

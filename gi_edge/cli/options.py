@@ -30,6 +30,15 @@ def force_option(function: F) -> F:
     return click.option("--force", is_flag=True, help="Replace an existing output.")(function)
 
 
+def undecided_option(function: F) -> F:
+    """Add --allow-undecided."""
+    return click.option(
+        "--allow-undecided",
+        is_flag=True,
+        help="Go on where the held-out frames are too few to decide; the verdict stays undecided and is shown.",
+    )(function)
+
+
 def provider_option(function: F) -> F:
     """Add --provider."""
     return click.option(

@@ -72,6 +72,12 @@ class Split(Value):
         """Return the frame ids of a part."""
         return tuple(row.frame for row in self.rows if row.part == part)
 
+    def groups_of(self, frames: Iterable[str]) -> tuple[str, ...] | None:
+        """Return the group of each of these frames, or None if one is not known."""
+        group_of = {row.frame: row.group for row in self.rows}
+        groups = tuple(group_of[frame] for frame in frames)
+        return groups if all(groups) else None
+
     def counts(self) -> dict[Part, int]:
         """Return the number of frames by part."""
         found = Counter(row.part for row in self.rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gi_edge.artifacts.results import BenchResult, BundleRun
 from gi_edge.metrics.classification import Classification
+from gi_edge.report.check_rows import CheckRow, check_rows
 from gi_edge.report.formats import text_from_count, text_from_megabytes
 from gi_edge.report.notes import (
     bound_note,
@@ -18,6 +19,7 @@ from gi_edge.report.notes import (
     region_notes,
     spread_note,
     support_note,
+    undecided_notes,
 )
 from gi_edge.report.pages import page_environment
 from gi_edge.report.panels import ClassPanel, class_panels, confusion_panels, sameness_sentence
@@ -48,6 +50,8 @@ class _BundleView:
     class_panels: tuple[ClassPanel, ...]
     majority: str | None
     failure_notes: tuple[str, ...]
+    undecided_notes: tuple[str, ...]
+    checks: tuple[CheckRow, ...]
     parity_notes: tuple[str, ...]
     licence_notes: tuple[str, ...]
     speed_notes: tuple[str, ...]
@@ -64,7 +68,7 @@ def page_from_result(result: BenchResult) -> str:
         sentence=sentence_from_result(result),
         verdict=verdict_from_result(result),
         bound_note=bound_note(result),
-        limits_note=limits_note(),
+        limits_note=limits_note(model.precision for bundle in result.bundles for model in bundle.models),
         command=command_from_result(result),
         bundles=[_view(number, bundle) for number, bundle in enumerate(result.bundles, start=1)],
     )
@@ -96,6 +100,8 @@ def _view(number: int, bundle: BundleRun) -> _BundleView:
         class_panels=class_panels(bundle),
         majority=scored.majority_label if scored else None,
         failure_notes=failure_notes(bundle),
+        undecided_notes=undecided_notes(bundle),
+        checks=check_rows(bundle),
         parity_notes=parity_notes(bundle),
         licence_notes=licence_notes(bundle),
         speed_notes=tuple(filter(None, (percentile_note(latencies), spread_note(bundle)))),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from gi_edge.artifacts.results import BenchResult, BundleRun
+from gi_edge.report.check_rows import check_rows
 from gi_edge.report.formats import text_from_megabytes
 from gi_edge.report.notes import command_from_result, notes_from_result, percentile_note
 from gi_edge.report.panels import class_panels, sameness_sentence
@@ -27,6 +28,17 @@ _MODEL_HEADINGS = (
     "Samples",
     "Best images/s",
     "File MB",
+)
+_CHECK_HEADINGS = (
+    "Bundle",
+    "Model",
+    "Score",
+    "Outcome",
+    "Frames",
+    "Engine minus reference",
+    "95 % interval",
+    "Loss at most",
+    "Margin",
 )
 _LATENCY_HEADINGS = (
     "Bundle",
@@ -53,6 +65,7 @@ def markdown_from_result(result: BenchResult) -> str:
         "\n".join(_bundle_line(bundle) for bundle in result.bundles),
         "## Models",
         _table(_MODEL_HEADINGS, _model_rows(result), words=4),
+        *_check_parts(result),
         *_speed_parts(result),
         *(part for bundle in result.bundles for part in _class_parts(bundle)),
         "## Read this with the numbers",
@@ -92,6 +105,15 @@ def _model_cells(bundle: BundleRun, row: ModelRow) -> tuple[str, ...]:
         f"{row.images_per_second} at batch {row.best_batch}",
         row.megabytes,
     )
+
+
+def _check_parts(result: BenchResult) -> list[str]:
+    rows = [
+        (bundle.name, row.model, row.score, row.outcome, row.n, row.difference, row.interval, row.bound, row.margin)
+        for bundle in result.bundles
+        for row in check_rows(bundle)
+    ]
+    return ["## Checks, in points (hundredths)", _table(_CHECK_HEADINGS, rows, words=4)] if rows else []
 
 
 def _speed_parts(result: BenchResult) -> list[str]:

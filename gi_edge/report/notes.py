@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, Latency, ModelRun
+from gi_edge.metrics.gate import Status, Verdict
 from gi_edge.metrics.latency import MINIMUM_COUNT
-from gi_edge.metrics.parity import LIMITS, PRECISIONS, Verdict
+from gi_edge.metrics.losses import Margins
+from gi_edge.metrics.parity import LIMITS, Precision
 from gi_edge.report.formats import text_from_list, text_from_rate
-from gi_edge.report.standing import labels_from_models, standing_from_model
+from gi_edge.report.standing import labels_from_models, speaking_verdict, standing_from_model
 
 UNSTEADY_ABOVE = 0.025
 """Coefficient of variation above which trtexec calls a measurement unstable."""
@@ -53,19 +55,30 @@ def licence_notes(result: Licensed, noun: str = "engine") -> tuple[str, ...]:
     )
 
 
-def limits_note() -> str:
-    """Return the limits that a verdict applies, in one sentence."""
-    return f"Limits: {'; '.join(_limit(precision) for precision in PRECISIONS)}."
+def limits_note(precisions: Iterable[Precision]) -> str:
+    """Return the limits and margins that the verdicts on these precisions apply."""
+    shown = dict.fromkeys(precisions)
+    text = f"Limits: {'; '.join(_limit(precision) for precision in shown)}."
+    if not any(LIMITS[precision].by_margins for precision in shown):
+        return text
+    margins = Margins()
+    return (
+        f"{text} Beside fp32, macro-F1 may lose less than {100 * margins.macro_f1:g} points and the sensitivity of a "
+        f"class less than {100 * margins.sensitivity:g}, each at its upper 95 % bound, frames of one group counted by "
+        "how alike they are; else it is undecided. A class needs some 300 frames to be judged."
+    )
 
 
-def _limit(precision: str) -> str:
-    limits = next(limits for name, limits in LIMITS.items() if name == precision)
-    rate = limits.max_flip_rate
-    changed = f"at most {text_from_rate(rate)} of the frames may change class" if rate else "no frame may change class"
-    error = limits.max_abs_error
-    differ = "" if error is None else f", no logit may differ by more than {error:g}"
-    moved = f"no probability may move by more than {limits.max_probability_error:g}"
-    return f"{precision}: {changed}{differ or f', {moved}'}"
+def _limit(precision: Precision) -> str:
+    limits = LIMITS[precision]
+    parts = []
+    if limits.max_flip_rate is not None:
+        parts.append(f"at most {text_from_rate(limits.max_flip_rate)} of the frames may change class")
+    if limits.max_abs_error is not None:
+        parts.append(f"no logit may differ by more than {limits.max_abs_error:g}")
+    if limits.max_abs_error is None and limits.max_probability_error is not None:
+        parts.append(f"no probability may move by more than {limits.max_probability_error:g}")
+    return f"{precision}: {', '.join(parts)}"
 
 
 def percentile_note(latencies: Iterable[Latency]) -> str | None:
@@ -103,11 +116,20 @@ def spread_note(bundle: BundleRun) -> str | None:
 
 def failure_notes(bundle: BundleRun) -> tuple[str, ...]:
     """Return why each model that failed did so, one sentence each."""
+    return _standing_notes(bundle, "fail", "failed")
+
+
+def undecided_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return why each model that could not be judged could not, one sentence each."""
+    return _standing_notes(bundle, "undecided", "is undecided")
+
+
+def _standing_notes(bundle: BundleRun, outcome: Status, words: str) -> tuple[str, ...]:
     standings = [(label, standing_from_model(model)) for label, model in _labelled(bundle)]
     return tuple(
-        f"{label} failed {standing.source if standing.source == 'here' else 'at export'}: {standing.reason}."
+        f"{label} {words} {'here' if standing.source == 'here' else 'at export'}: {standing.reason}."
         for label, standing in standings
-        if standing.outcome == "fail"
+        if standing.outcome == outcome
     )
 
 
@@ -125,10 +147,13 @@ def _model_notes(model: ModelRun) -> list[str]:
     if parity is None:
         return [f"parity was not measured in this run; the verdict at export was {exported}."]
     notes = []
-    if not parity.proves_precision:
+    if not parity.verdict.computes_precision:
         notes.append(f"{_widening(model)}; the verdict in this precision is the export's: {exported}.")
     elif model.export_verdict.status == "fail":
         notes.append(f"the verdict at export was {exported}.")
+    if parity.frames == "samples":
+        notes.append(f"compared on the {parity.verdict.parity.n:,} test frames packed in the bundle, not on all.")
+    notes += _unjudged(speaking_verdict(model))
     if parity.verdict.parity.nonfinite_frames:
         count, n = parity.verdict.parity.nonfinite_frames, parity.verdict.parity.n
         notes.append(f"{count:,} of {n:,} frames gave NaN or infinity; each counts as changed.")
@@ -144,9 +169,26 @@ def _widening(model: ModelRun) -> str:
     return f"{model.provider} does not compute in {model.precision}: agreement here says nothing of {model.precision}"
 
 
+def _unjudged(verdict: Verdict) -> list[str]:
+    """Say which classes no verdict covers, and what the numbers suggest where it is open."""
+    few = [check for check in verdict.checks if check.outcome == "undecided" and not check.needed and check.label]
+    notes = []
+    if few:
+        names = _names(tuple(f"{check.label} ({check.n:,})" for check in few), len(few))
+        notes.append(f"too few frames to judge on their own: {names}; their changes count in macro-F1.")
+    rate = verdict.parity.expected_flip_rate
+    if verdict.status == "undecided" and rate is not None and verdict.parity.near_ties is not None:
+        notes.append(
+            f"not part of the verdict: {verdict.parity.near_ties:,} of {verdict.parity.n:,} frames are so near a tie "
+            f"that the largest logit difference could change them; by the sizes of differences and gaps, rounding "
+            f"would change about {text_from_rate(rate)} of unseen frames."
+        )
+    return notes
+
+
 def _export_words(verdict: Verdict) -> str:
     parity = verdict.parity
-    reasons = f"; {'; '.join(verdict.reasons)}" if verdict.reasons else ""
+    reasons = f"; {'; '.join(verdict.reasons)}" if verdict.status == "fail" else ""
     return (
         f"{verdict.status} ({parity.flips:,} of {parity.n:,} frames changed class{reasons}; computed by "
         f"{verdict.computed_by})"
@@ -179,6 +221,7 @@ def notes_from_bundle(bundle: BundleRun) -> tuple[str, ...]:
     """Return every caution on a bundle, the gravest first."""
     notes = (
         *failure_notes(bundle),
+        *undecided_notes(bundle),
         *parity_notes(bundle),
         *licence_notes(bundle),
         bundle.split_caution,
@@ -191,11 +234,13 @@ def notes_from_bundle(bundle: BundleRun) -> tuple[str, ...]:
 
 def bound_note(result: BenchResult) -> str | None:
     """Explain the upper bound of the flip rate, or None if no parity was measured."""
-    if not any(model.parity for bundle in result.bundles for model in bundle.models):
+    models = [model for bundle in result.bundles for model in bundle.models]
+    if not any(model.parity for model in models):
         return None
     return (
         "Upper bound: with 95 % confidence the true share of changed frames is below it (Clopper and Pearson), if "
-        "frames were independent; neighbouring frames of one video are not. " + limits_note()
+        "frames were independent; neighbouring frames of one video are not. "
+        + limits_note(model.precision for model in models)
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.metrics.gate import Status, Verdict
 from gi_edge.report.formats import text_from_list
 
 _NAMED_FAILURES = 3
@@ -17,7 +18,7 @@ _NAMED_FAILURES = 3
 class Standing:
     """The outcome for one model file, and whose word it is."""
 
-    outcome: Literal["pass", "fail"]
+    outcome: Status
     source: Literal["here", "export"]
     """here: this run proved or disproved it; export: only the bundle's own verdict speaks of this precision."""
     is_measured: bool
@@ -26,12 +27,19 @@ class Standing:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in one clause."""
+        """Why it did not pass, in one clause."""
         return "; ".join(self.reasons) or "no reason given"
 
     @property
+    def worst(self) -> str:
+        """The first reason, and how many more there are; of an open verdict without the grounds after the colon."""
+        more = f"; and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
+        first = self.reasons[0] if self.reasons else "no reason given"
+        return f"{first.partition(': ')[0] if self.outcome == 'undecided' else first}{more}"
+
+    @property
     def words(self) -> str:
-        """The table cell: pass, fail, pass at export, fail at export or not measured."""
+        """The table cell: pass, fail or undecided, each perhaps "at export", or not measured."""
         if self.source == "here":
             return self.outcome
         if not self.is_measured and self.outcome == "pass":
@@ -45,11 +53,17 @@ def standing_from_model(model: ModelRun) -> Standing:
     A failure measured here always counts. A pass measured here counts where the provider computes in the
     precision of the graph; elsewhere, and without a parity pass, the verdict of the export stands.
     """
+    verdict = speaking_verdict(model)
+    source: Literal["here", "export"] = "export" if verdict is model.export_verdict else "here"
+    return Standing(verdict.status, source, model.parity is not None, verdict.reasons)
+
+
+def speaking_verdict(model: ModelRun) -> Verdict:
+    """Return the verdict that counts: that of this run, or that of the export where this run proves nothing."""
     parity = model.parity
-    if parity is not None and (parity.proves_precision or parity.verdict.status == "fail"):
-        return Standing(parity.verdict.status, "here", True, parity.verdict.reasons)
-    verdict = model.export_verdict
-    return Standing(verdict.status, "export", parity is not None, verdict.reasons)
+    if parity is not None and (parity.verdict.computes_precision or parity.verdict.status == "fail"):
+        return parity.verdict
+    return model.export_verdict
 
 
 def labels_from_models(models: tuple[ModelRun, ...]) -> tuple[str, ...]:
@@ -77,11 +91,13 @@ def named_models(result: BenchResult) -> Iterator[tuple[str, BundleRun, ModelRun
             yield f"{bundle.name} {label}", bundle, model
 
 
-def verdict_from_result(result: BenchResult) -> Literal["pass", "fail", "unmeasured"]:
-    """Return fail if any model file failed; pass if all were compared and this run proved one at least."""
+def verdict_from_result(result: BenchResult) -> Literal["pass", "fail", "undecided", "unmeasured"]:
+    """Return the worst of the model files; pass if all were compared and this run proved one at least."""
     standings = [standing_from_model(model) for _, _, model in named_models(result)]
     if any(standing.outcome == "fail" for standing in standings):
         return "fail"
+    if any(standing.outcome == "undecided" and standing.is_measured for standing in standings):
+        return "undecided"
     is_compared = all(standing.is_measured for standing in standings)
     return "pass" if is_compared and any(standing.source == "here" for standing in standings) else "unmeasured"
 
@@ -93,19 +109,23 @@ def sentence_from_result(result: BenchResult) -> str:
         return "This run measured no model file."
     failed = {name: standing for name, standing in standings.items() if standing.outcome == "fail"}
     if failed:
-        return _failure_sentence(failed, len(standings))
+        return _sentence_of(failed, len(standings), "failed")
     measured = [standing for standing in standings.values() if standing.is_measured]
     files = _files(len(standings))
     if not measured:
+        exported = text_from_list(tuple(sorted({standing.outcome for standing in standings.values()}, reverse=True)))
         return (
             f"Parity was not measured in this run: it timed {files} and says nothing about the answers; "
-            f"the verdict at export was pass."
+            f"the verdict at export was {exported}."
         )
+    open_ones = {name: item for name, item in standings.items() if item.outcome == "undecided" and item.is_measured}
+    if open_ones:
+        return _sentence_of(open_ones, len(standings), "could not be judged")
     if len(measured) < len(standings):
         rest = len(standings) - len(measured)
         return (
             f"Of {files}, {len(measured)} passed; parity was not measured in this run for the other "
-            f"{'one' if rest == 1 else rest}, and the verdict at export was pass."
+            f"{'one' if rest == 1 else rest}; see the verdict at export."
         )
     proven = sum(standing.source == "here" for standing in measured)
     if proven == len(standings):
@@ -124,14 +144,14 @@ def sentence_from_result(result: BenchResult) -> str:
     )
 
 
-def _failure_sentence(failed: dict[str, Standing], total: int) -> str:
+def _sentence_of(named: dict[str, Standing], total: int, what: str) -> str:
     shown = [
-        f"{name} ({'' if standing.source == 'here' else 'at export: '}{standing.reason})"
-        for name, standing in list(failed.items())[:_NAMED_FAILURES]
+        f"{name} ({'' if standing.source == 'here' else 'at export: '}{standing.worst})"
+        for name, standing in list(named.items())[:_NAMED_FAILURES]
     ]
-    if len(failed) > _NAMED_FAILURES:
-        shown.append(f"{len(failed) - _NAMED_FAILURES} more")
-    head = "The model file failed" if total == 1 else f"{len(failed)} of {total} model files failed"
+    if len(named) > _NAMED_FAILURES:
+        shown.append(f"{len(named) - _NAMED_FAILURES} more")
+    head = f"The model file {what}" if total == 1 else f"{len(named)} of {total} model files {what}"
     return f"{head}: {text_from_list(tuple(shown))}."
 
 

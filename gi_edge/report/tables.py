@@ -22,7 +22,7 @@ from gi_edge.report.rows import (
 )
 from gi_edge.report.standing import Standing, sentence_from_result, verdict_from_result
 
-_STYLES = {"pass": "green", "fail": "bold red", "unmeasured": "yellow"}
+_STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "unmeasured": "yellow"}
 
 
 def table_from_result(result: BenchResult) -> Group:
@@ -82,7 +82,7 @@ def _cells(bundle: BundleRun, row: ModelRow) -> tuple[str | Text, ...]:
 def _verdict_style(standing: Standing) -> str:
     if standing.outcome == "fail":
         return _STYLES["fail"]
-    return _STYLES["pass" if standing.source == "here" else "unmeasured"]
+    return _STYLES["pass" if standing.source == "here" and standing.outcome == "pass" else "unmeasured"]
 
 
 def _stacked(scores: Compared) -> str:

@@ -17,6 +17,7 @@ from support import TRAINING, gi_edge_process, write_frames
 from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.results import read_result
+from gi_edge.files import sha256_file
 
 VERBS = ("init", "demo", "train", "export", "engine", "verify", "bench", "predict", "report")
 SMALL = ["--backbone", "gi-edge-small", "--image-size", 32, "--epochs", 1, "--rank", 2]
@@ -68,7 +69,9 @@ def test_the_path_leaves_whole_artefacts(workspace):
     assert adapter.manifest.test.macro.f1 > 0.9 > adapter.manifest.test.majority_macro_f1
     assert adapter.manifest.split.fingerprint == bundle.manifest.split.fingerprint
     assert [model.precision for model in bundle.manifest.models] == ["fp32", "fp16"]
-    assert all(model.verdict.status == "pass" for model in bundle.manifest.models)
+    assert [model.verdict.status for model in bundle.manifest.models] == ["pass", "undecided"]
+    for model in bundle.manifest.models:
+        assert model.verdict.file_sha256 == sha256_file(bundle.path / model.path)
     assert "PyTorch on cpu, computing in half precision" in bundle.manifest.models[1].verdict.computed_by
     assert bundle.manifest.merge.max_abs_error < 1e-4
     assert (bundle.path / "labels.txt").read_text().splitlines() == list(bundle.manifest.classes)
@@ -163,8 +166,10 @@ def test_init_without_data_writes_an_example_and_train_says_what_is_missing(gi_e
 
 
 def test_bench_writes_result_and_page_and_report_renders_it_again(copied, gi_edge):
-    done = gi_edge("bench", "--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0.01, cwd=copied)
+    words = ["bench", "--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0.01]
+    done = gi_edge(*words, "--allow-undecided", cwd=copied)
     assert done.code == 0, done.err
+    assert "undecided at export" in done.out
     (result,) = (copied / "reports").glob("*.json")
     assert [run.name for run in read_result(result).bundles] == ["lesions"]
     page = result.with_suffix(".html")
@@ -173,6 +178,22 @@ def test_bench_writes_result_and_page_and_report_renders_it_again(copied, gi_edg
     page.unlink()
     assert gi_edge("report", result, cwd=copied).code == 0
     assert page.read_text() == before
+
+
+def test_open_verdicts_exit_3_unless_allowed(copied, gi_edge):
+    """The result is written all the same, a bundle is not; speed alone asks for no verdict."""
+    quick = ["--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0, "--batch-size", 1]
+    done = gi_edge("bench", *quick, cwd=copied)
+    assert done.code == 3
+    assert "lesions fp16 could not be judged: too little data to decide on macro-F1" in done.err
+    assert "--allow-undecided" in done.err
+    assert len(list((copied / "reports").glob("*.json"))) == 1
+    output = copied / "reports" / "fast.json"
+    assert gi_edge("bench", *quick, "--speed-only", "--output", output, cwd=copied).code == 0
+    done = gi_edge("export", "--fp16", "--name", "x", cwd=copied)
+    assert done.code == 3
+    assert "the fp16 model could not be judged: too little data to decide on macro-F1" in done.err
+    assert not (copied / "bundles" / "x").exists()
 
 
 def test_bench_exits_3_when_a_model_answers_otherwise(copied, gi_edge, monkeypatch):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from gi_edge.metrics.parity import verdict_from_parity
 from gi_edge.report.standing import (
     labels_from_models,
     sentence_from_result,
@@ -14,7 +13,7 @@ HALF_FLIPS = "41 of 400 frames changed their class; at most 1.0% may"
 
 
 def failed_export(make, model):
-    verdict = verdict_from_parity("fp16", make.parity(400, flips=41), "PyTorch on the CPU, half precision")
+    verdict = make.verdict("fp16", make.parity(400, flips=41), "PyTorch on the CPU, half precision")
     return model.model_copy(update={"export_verdict": verdict})
 
 
