@@ -101,7 +101,7 @@ def _reference(bundle: Bundle) -> str:
 
 
 def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
-    yield _asked(f"{model.path} verdict", lambda: _verdict(model))
+    yield _asked(f"{model.path} verdict", lambda: _verdict(bundle, model))
     if find_spec("onnx") is not None:
         yield _asked(f"{model.path} graph", lambda: _graph(bundle, model))
     elif find_spec("onnxruntime") is not None:
@@ -112,7 +112,9 @@ def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
         yield Check(name=f"{model.path} graph", status="skipped", detail=detail)
 
 
-def _verdict(model: ModelEntry) -> str:
+def _verdict(bundle: Bundle, model: ModelEntry) -> str:
+    found = sha256_file(bundle.path / model.path)
+    _agree("the file that the verdict is about, its sha256", model.verdict.file_sha256, found)
     if model.verdict.status == "fail":
         raise _wrong(f"the export's verdict is fail: {'; '.join(model.verdict.reasons)}")
     return f"{model.verdict.status}, computed by {model.verdict.computed_by}"

@@ -106,7 +106,7 @@ def honest(tmp_path_factory):
     logits = logits_of(classifiers["fp32"], pixels)
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
-    trained = Trained(pixels, logits, truth, tuple(COLOURS), None)
+    trained = Trained(pixels, logits, truth, tuple(COLOURS), None, 1.0)
     return SimpleNamespace(folder=folder, model=model, trained=trained, classifiers=classifiers, graphs=graphs)
 
 
@@ -174,7 +174,7 @@ def test_another_precision_passed_off_is_caught_by_the_proof_from_the_graph(hone
 
 def test_too_few_frames_stop_the_export_unless_it_is_allowed(honest):
     few = Trained(
-        honest.trained.pixels[:60], honest.trained.logits[:60], honest.trained.truth[:60], tuple(COLOURS), None
+        honest.trained.pixels[:60], honest.trained.logits[:60], honest.trained.truth[:60], tuple(COLOURS), None, 1.0
     )
     path, classifier = honest.folder / "fp16.onnx", honest.classifiers["fp16"]
     with pytest.raises(GateError, match="could not be judged: too little data to decide on macro-F1") as caught:
