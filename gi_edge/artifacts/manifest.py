@@ -16,7 +16,7 @@ from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
 from gi_edge.data.split import SplitKind
-from gi_edge.errors import ArtifactError
+from gi_edge.errors import ArtifactError, ConfigError
 from gi_edge.files import sha256_file
 from gi_edge.metrics.temperature import Calibration
 
@@ -172,7 +172,11 @@ def read_manifest(folder: Path, model: type[M], kind: str, remake: str) -> M:
             f"{folder} has schema {data.get('schema_version')!r}; this gi-edge reads {SCHEMA_VERSION}",
             fix=f"update gi-edge, or make it anew: {remake}",
         )
-    manifest = value_from_mapping(model, data, source=str(path))
+    try:
+        manifest = value_from_mapping(model, data, source=str(path))
+    except ConfigError as error:
+        fault = f"another version of gi-edge wrote {folder}, or it was altered: {error.message}"
+        raise ArtifactError(fault, fix=f"make it anew: {remake}") from error
     aside = (MANIFEST, ENGINES_FOLDER) if kind == "bundle" else (MANIFEST,)
     check_files(folder, manifest.files, remake, aside)
     return manifest
