@@ -214,7 +214,7 @@ def fitted(model, folder, scores, state=None, stop_after=None):
     fitting = Fitting(
         model, lambda _: batches, loss_from_settings(settings, torch.tensor([32, 32])), lambda: next(given)
     )
-    checkpoint = CheckpointFile(folder / "run.safetensors", "run")
+    checkpoint = CheckpointFile(folder / "run.safetensors", {"run": 1})
     accelerator = accelerator_from_settings(settings, torch.device("cpu"))
     return fit(fitting, settings, accelerator, checkpoint, state or RunState(), Told())
 
@@ -226,7 +226,7 @@ def test_running_statistics_are_resumed_and_those_of_the_best_epoch_kept(tmp_pat
     fitted(whole, tmp_path / "whole", scores)
     with pytest.raises(KeyboardInterrupt):
         fitted(half, tmp_path, scores, stop_after=2)
-    fitted(resumed, tmp_path, scores[2:], CheckpointFile(tmp_path / "run.safetensors", "run").read())
+    fitted(resumed, tmp_path, scores[2:], CheckpointFile(tmp_path / "run.safetensors", {"run": 1}).read())
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
     assert whole.norm.num_batches_tracked == 3 * 4  # of the third epoch, the best one
     assert not torch.equal(whole.norm.running_mean, torch.zeros(4))
