@@ -22,6 +22,7 @@ from gi_edge.artifacts.bundle import (
     read_bundle,
     write_reference,
 )
+from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
@@ -35,10 +36,12 @@ from gi_edge.modeling.backbone import backbone_of
 from gi_edge.modeling.lora import load_adapter
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
-from gi_edge_export.config import OPSET, ExportJob
+from gi_edge_export.config import ExportJob, InputForm, OnnxForm, opset_of
+from gi_edge_export.deploy import deployed_from_model, untyped_from_model
+from gi_edge_export.graph_types import check_graph_precision
+from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_adapter
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.precision import check_graph_precision, half_from_model
 from gi_edge_export.verify import check_model
 
 _PACKAGES = ("torch", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
@@ -62,10 +65,12 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
     adapter = read_adapter(job.adapter)
     with atomic_folder(job.output, force=job.force) as folder:
         subject, merge = _subject(job, adapter, progress)
+        headroom = _headroom(subject, progress) if "fp16" in job.precisions else None
         models = tuple(
-            _write_model(folder, precision, subject, progress) for precision in dict.fromkeys(("fp32", *job.precisions))
+            _write_model(folder, (precision, job.input), subject, progress)
+            for precision in dict.fromkeys(("fp32", *job.precisions))
         )
-        _write_bundle(folder, job, subject, merge, models)
+        _write_bundle(folder, job, subject, (merge, headroom), models)
     return read_bundle(job.output)
 
 
@@ -87,12 +92,20 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     return _Subject(adapter, merged, held_out, logits), parity
 
 
-def _write_model(folder: Path, precision: Precision, subject: _Subject, progress: Progress) -> ModelEntry:
+def _headroom(subject: _Subject, progress: Progress) -> Headroom:
+    network = untyped_from_model(subject.merged, subject.adapter.manifest.preprocess, "uint8", centred=True)
+    headroom = headroom_from_pixels(network, subject.held_out.pixels)
+    progress.say(headroom.line())
+    check_headroom(headroom)
+    return headroom
+
+
+def _write_model(folder: Path, kind: tuple[Precision, InputForm], subject: _Subject, progress: Progress) -> ModelEntry:
+    precision, input_form = kind
     manifest = subject.adapter.manifest
     spec = manifest.preprocess
-    classifier = (
-        half_from_model(subject.merged, spec) if precision == "fp16" else PixelClassifier(subject.merged, spec).eval()
-    )
+    network = deployed_from_model(subject.merged, spec, precision, input_form)
+    classifier = network if input_form == "uint8" else PixelClassifier(network, spec).eval()
     path = folder / f"model.{precision}.onnx"
     properties = {
         "gi_edge.name": manifest.name,
@@ -101,9 +114,12 @@ def _write_model(folder: Path, precision: Precision, subject: _Subject, progress
         "gi_edge.preprocess": json.dumps(spec.model_dump(mode="json")),
         "gi_edge.backbone_licence": manifest.backbone.licence,
         "gi_edge.dataset_licence": manifest.dataset.licence,
+        "gi_edge.backbone_sha256": manifest.backbone.weights_sha256,
+        "gi_edge.adapter_sha256": sha256_file(subject.adapter.path / MANIFEST),
     }
+    form = OnnxForm(input=input_form, opset=opset_of(precision))
     progress.say(f"{precision}: exporting and checking")
-    check_graph_precision(write_onnx(path, classifier, spec, properties), precision)
+    check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
     checked = check_model(precision, path, classifier, subject.held_out.pixels, subject.logits)
     parity = checked.verdict.parity
     progress.say(
@@ -113,15 +129,21 @@ def _write_model(folder: Path, precision: Precision, subject: _Subject, progress
     return ModelEntry(
         precision=precision,
         path=path.name,
-        opset=OPSET,
+        opset=form.opset,
+        input=input_form,
         verdict=checked.verdict,
         file_parity=checked.file_parity,
     )
 
 
 def _write_bundle(
-    folder: Path, job: ExportJob, subject: _Subject, merge: Parity, models: tuple[ModelEntry, ...]
+    folder: Path,
+    job: ExportJob,
+    subject: _Subject,
+    checks: tuple[Parity, Headroom | None],
+    models: tuple[ModelEntry, ...],
 ) -> None:
+    merge, headroom = checks
     trained = subject.adapter.manifest
     frames = subject.held_out.frames
     reference = Reference(
@@ -141,11 +163,12 @@ def _write_bundle(
         split=trained.split,
         classes=trained.classes,
         preprocess=trained.preprocess,
-        config={"precisions": [entry.precision for entry in models], "opset": OPSET},
+        config={"precisions": [entry.precision for entry in models], "input": job.input},
         provenance=provenance_now(_PACKAGES),
         adapter_sha256=sha256_file(subject.adapter.path / MANIFEST),
         majority_label=trained.test.majority_label,
         merge=merge,
         models=models,
+        headroom=headroom,
     )
     write_manifest(folder, manifest)

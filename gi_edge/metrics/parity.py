@@ -11,8 +11,8 @@ from scipy.stats import beta
 from gi_edge.config import Value
 from gi_edge.metrics.calibration import softmax
 
-Precision = Literal["fp32", "fp16"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 
 
 class Limits(Value):
@@ -29,6 +29,7 @@ class Limits(Value):
 LIMITS: dict[Precision, Limits] = {
     "fp32": Limits(max_abs_error=1e-4, max_flip_rate=0.0, max_probability_error=1e-4),
     "fp16": Limits(max_abs_error=None, max_flip_rate=0.01, max_probability_error=0.02),
+    "bf16": Limits(max_abs_error=None, max_flip_rate=0.02, max_probability_error=0.05),
 }
 
 
