@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge_export import folds
-from gi_edge_export.deploy import deployed_from_model, exact_from_model, is_convnext_v2
+from gi_edge_export.deploy import deployed_from_model, exact_from_model, is_convnext_v2, untyped_from_model
 from gi_edge_export.generic import ScaledClassifier, first_convolution
 from gi_edge_export.network import DeployedConvNeXt, GrnScale, patches
 
@@ -97,6 +97,24 @@ def test_the_whole_network_is_the_same_function(name, centred):
     assert relative(exact(pixels), expected) < EXACT
     images = exact_from_model(model, SPEC, "float", centred=centred)
     assert relative(images(scaled.permute(0, 3, 1, 2)), expected) < EXACT
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_centred_pixels_lose_nothing_in_half_and_the_stem_less(dtype):
+    """Without the centre the stem subtracts two large halves; bfloat16 has eight bits for each."""
+    torch.set_default_dtype(torch.float32)
+    model = convnext_of("convnextv2_atto")
+    exact = untyped_from_model(model, SPEC, "uint8", centred=True)
+    pixels = torch.from_numpy(PIXELS // 4 + 90)  # as little contrast as tissue has
+    centred = pixels.float() - exact.centre
+    assert torch.equal(centred.to(dtype).float(), centred)
+    errors = {}
+    for kind in (True, False):
+        stem = exact_from_model(model, SPEC, "uint8", centred=kind).float().stem.projection
+        x = patches(centred if kind else pixels.float(), 4)
+        expected = stem(x)
+        errors[kind] = (stem.to(dtype)(x.to(dtype)).float() - expected).square().mean().sqrt()
+    assert errors[True] < 0.5 * errors[False]
 
 
 def test_missing_biases_are_zeros():
