@@ -114,7 +114,7 @@ def test_centred_pixels_lose_nothing_in_half_and_the_stem_less(dtype):
         x = patches(centred if kind else pixels.float(), 4)
         expected = stem(x)
         errors[kind] = (stem.to(dtype)(x.to(dtype)).float() - expected).square().mean().sqrt()
-    assert errors[True] < 0.5 * errors[False]
+    assert errors[True] < 0.7 * errors[False]
 
 
 def test_missing_biases_are_zeros():
