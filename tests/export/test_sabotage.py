@@ -9,6 +9,8 @@ import onnx
 import pytest
 import timm
 import torch
+from gi_edge_export.deploy import deployed_from_model
+from gi_edge_export.graph_types import check_graph_precision
 from onnx import helper, numpy_helper
 from support import COLOURS
 from torch import nn
@@ -17,7 +19,6 @@ from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.errors import GateError
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.precision import check_graph_precision, half_from_model
 from gi_edge_export.verify import Trained, check_model
 
 SPEC = PreprocessSpec(size_px=32)
@@ -102,7 +103,10 @@ def honest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("honest")
     model = trained_model()
     pixels, truth = frames(1500, seed=1)
-    classifiers = {"fp32": PixelClassifier(model, SPEC).eval(), "fp16": half_from_model(model, SPEC)}
+    classifiers = {
+        "fp32": PixelClassifier(model, SPEC).eval(),
+        "fp16": deployed_from_model(model, SPEC, "fp16", "uint8"),
+    }
     logits = logits_of(classifiers["fp32"], pixels)
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
@@ -147,10 +151,10 @@ def test_a_file_with_the_wrong_scaling_is_caught_by_its_numbers(honest, tmp_path
 @pytest.mark.parametrize(
     ("kind", "made"),
     [
-        ("wrong mean", lambda model: half_from_model(model, WRONG["wrong mean"])),
-        ("wrong std", lambda model: half_from_model(model, WRONG["wrong std"])),
-        ("BGR", lambda model: Bgr(half_from_model(model, SPEC))),
-        ("labels swapped", lambda model: SwappedLabels(half_from_model(model, SPEC))),
+        ("wrong mean", lambda model: deployed_from_model(model, WRONG["wrong mean"], "fp16", "uint8")),
+        ("wrong std", lambda model: deployed_from_model(model, WRONG["wrong std"], "fp16", "uint8")),
+        ("BGR", lambda model: Bgr(deployed_from_model(model, SPEC, "fp16", "uint8"))),
+        ("labels swapped", lambda model: SwappedLabels(deployed_from_model(model, SPEC, "fp16", "uint8"))),
     ],
 )
 def test_a_sabotaged_half_model_is_caught_by_its_numbers_and_its_diagnoses(honest, kind, made):
