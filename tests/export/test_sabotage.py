@@ -9,8 +9,6 @@ import onnx
 import pytest
 import timm
 import torch
-from gi_edge_export.deploy import deployed_from_model
-from gi_edge_export.graph_types import check_graph_precision
 from onnx import helper, numpy_helper
 from support import COLOURS
 from torch import nn
@@ -18,6 +16,8 @@ from torch import nn
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.errors import GateError
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge_export.deploy import deployed_from_model
+from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.onnx import write_onnx
 from gi_edge_export.verify import Trained, check_model
 
