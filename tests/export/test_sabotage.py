@@ -69,18 +69,17 @@ class SwappedLabels(Bgr):
         return self.honest(pixels)[:, [1, 0, 2]]
 
 
-def reorder(graph, old, new, axis, order):
-    """Put a Gather with this order between a tensor and its consumers, or before the output of the graph."""
+def reorder(graph, name, axis, order):
+    """Put a Gather with this order between the pixels and their consumers, or where the logits are made."""
     graph.graph.initializer.append(numpy_helper.from_array(np.array(order), "order"))
-    for node in graph.graph.node:
-        names = node.input if axis == 3 else node.output
-        for position, name in enumerate(names):
-            if name == old:
-                names[position] = new
-    made = helper.make_node(
-        "Gather", [old, "order"] if axis == 3 else [new, "order"], [new if axis == 3 else old], axis=axis
-    )
-    graph.graph.node.insert(0 if axis == 3 else len(graph.graph.node), made)
+    nodes = list(graph.graph.node)
+    made_at = next((place for place, node in enumerate(nodes) if name in node.output), None)
+    for node in nodes:
+        names = node.input if made_at is None else node.output
+        names[:] = ["renamed" if item == name else item for item in names]
+    ends = (name, "renamed") if made_at is None else ("renamed", name)
+    gather = helper.make_node("Gather", [ends[0], "order"], [ends[1]], axis=axis)
+    graph.graph.node.insert(0 if made_at is None else made_at + 1, gather)
 
 
 def permute_weight(graph):
@@ -92,8 +91,8 @@ def permute_weight(graph):
 
 EDITS = {
     "one weight permuted": permute_weight,
-    "BGR": lambda graph: reorder(graph, "pixels", "pixels_bgr", 3, [2, 1, 0]),
-    "labels swapped": lambda graph: reorder(graph, "logits", "logits_swapped", 1, [1, 0, 2]),
+    "BGR": lambda graph: reorder(graph, "pixels", 3, [2, 1, 0]),
+    "labels swapped": lambda graph: reorder(graph, "logits", 1, [1, 0, 2]),
 }
 
 
