@@ -39,7 +39,11 @@ def run(job: BenchJob, progress: Progress) -> BenchResult:
 def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress) -> BundleRun:
     bundle = read_bundle(target.bundle)
     manifest = bundle.manifest
-    entries = [bundle.model(precision) for precision in settings.precisions] or list(manifest.models)
+    entries = [bundle.model(precision) for precision in settings.precisions]
+    if not entries:
+        entries = [entry for entry in manifest.models if entry.precision != "bf16"]
+        if len(entries) < len(manifest.models):
+            progress.say(f"{manifest.name} bf16: left out, ONNX Runtime lacks its operators; it is for TensorRT")
     held_out = _held_out(target, bundle, progress)
     models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)
     return BundleRun(

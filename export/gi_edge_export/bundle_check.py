@@ -123,7 +123,8 @@ def _verdict(bundle: Bundle, model: ModelEntry) -> str:
 def _graph(bundle: Bundle, model: ModelEntry) -> str:
     import onnx
 
-    from gi_edge_export.graph import check_graph_precision, properties_of
+    from gi_edge_export.graph import properties_of
+    from gi_edge_export.graph_types import check_graph_precision
 
     path = bundle.path / model.path
     try:

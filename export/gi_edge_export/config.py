@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from gi_edge.config import Value
 from gi_edge.metrics.parity import Precision
 from gi_edge_export.engine.config import EngineSettings
+
+InputForm = Literal["uint8", "float"]
+"""uint8: pixels [N, size, size, 3] RGB, scaled inside the graph. float: float32 [N, 3, size, size], scaled outside."""
+
+
+OPSET = 20
+"""ONNX operator set: the first with Gelu."""
+OPSET_BF16 = 22
+"""The first whose Conv takes bfloat16."""
 
 
 class ExportJob(Value):
@@ -20,6 +30,7 @@ class ExportJob(Value):
     weights: Path | None = None
     """Base weights, where the adapter was trained on a local file."""
     precisions: tuple[Precision, ...] = ("fp32",)
+    input: InputForm = "uint8"
     name: str
     output: Path
     force: bool = False
@@ -33,5 +44,22 @@ class ExportJob(Value):
     """Write a Triton repository of the ONNX models."""
 
 
-OPSET = 20
-"""ONNX operator set: the first with Gelu."""
+class OnnxForm(Value):
+    """How a network becomes a file."""
+
+    input: InputForm = "uint8"
+    temperature: float = Field(default=1.0, gt=0)
+    """Divides the logits before the softmax that gives the probabilities."""
+    opset: int = OPSET
+    """The first with Gelu. bfloat16 convolutions need OPSET_BF16."""
+    external_above_bytes: int = 2**31 - 2**24
+    """Weights larger than this go into a second file: protobuf holds 2 GiB."""
+
+
+HEADROOM_FRAMES = 128
+"""Frames, evenly spaced over the held-out ones, that the range of the activations is measured on."""
+
+
+def opset_of(precision: Precision) -> int:
+    """Return the operator set that a precision is written in."""
+    return OPSET_BF16 if precision == "bf16" else OPSET

@@ -6,43 +6,83 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
+from typing import cast
 
 import onnx
 import torch
+from torch import Tensor, nn
 
 from gi_edge.data.preprocess import PreprocessSpec
-from gi_edge.modeling.pixels import PixelClassifier
-from gi_edge_export.config import OPSET
+from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT
+from gi_edge_export.config import OnnxForm
+from gi_edge_export.graph_types import widen_sums
+
+
+class _WithProbabilities(nn.Module):
+    def __init__(self, classifier: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.temperature = temperature
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = cast(Tensor, self.classifier(x))
+        scaled = logits if self.temperature == 1.0 else logits / self.temperature
+        return logits, scaled.softmax(dim=-1)
 
 
 def write_onnx(
-    path: Path, classifier: PixelClassifier, spec: PreprocessSpec, properties: dict[str, str]
+    path: Path,
+    classifier: nn.Module,
+    spec: PreprocessSpec,
+    properties: dict[str, str],
+    form: OnnxForm | None = None,
 ) -> onnx.ModelProto:
     """Export with a dynamic batch, check the graph in full, write it and return it.
 
-    properties go into the model's metadata. What the exporter notes of this machine (source paths, stack traces)
-    is taken out, so that equal weights give equal bytes everywhere.
+    The classifier answers with fp32 logits; the file with "logits" and "probabilities", their softmax at form's
+    temperature. properties go into the model's metadata. What the exporter notes of this machine (source paths,
+    stack traces) is taken out, so that equal weights give equal bytes everywhere. Weights above form's limit go into
+    a second file, the path with .data added.
     """
-    example = torch.zeros(2, spec.size_px, spec.size_px, 3, dtype=torch.uint8)
+    form = form or OnnxForm()
+    model = _exported(_WithProbabilities(classifier, form.temperature).eval(), spec, form)
+    _strip(model)
+    widen_sums(model)
+    onnx.helper.set_model_props(model, properties)
+    weights = sum(len(item.raw_data) for item in model.graph.initializer)
+    if weights <= form.external_above_bytes:
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, path)
+        return model
+    stored = onnx.ModelProto()
+    stored.CopyFrom(model)  # saving moves the weights out of the model that is saved
+    onnx.save(stored, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)
+    onnx.checker.check_model(str(path), full_check=True)
+    return model
+
+
+def _exported(network: nn.Module, spec: PreprocessSpec, form: OnnxForm) -> onnx.ModelProto:
+    side = spec.size_px
+    pixels = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    example, name = (pixels, PIXEL_INPUT) if form.input == "uint8" else (torch.zeros(2, 3, side, side), FLOAT_INPUT)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter's own deprecations; the result is checked below
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; the result is checked by the caller
         program = torch.onnx.export(
-            classifier,
+            network,
             (example,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=["logits"],
+            opset_version=form.opset,
+            input_names=[name],
+            output_names=["logits", "probabilities"],
             verbose=False,
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     model = program.model_proto
-    _strip(model)
-    onnx.helper.set_model_props(model, properties)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    found = next(item.version for item in model.opset_import if item.domain == "")
+    if found != form.opset:
+        raise RuntimeError(f"torch.onnx.export wrote opset {found}, not {form.opset}")
     return model
 
 

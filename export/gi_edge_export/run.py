@@ -21,6 +21,7 @@ from gi_edge.artifacts.bundle import (
     read_bundle,
     write_reference,
 )
+from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
@@ -35,13 +36,14 @@ from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
-from gi_edge_export.config import OPSET, ExportJob
+from gi_edge_export.config import ExportJob, OnnxForm, opset_of
+from gi_edge_export.deploy import deployed_from_model, untyped_from_model
 from gi_edge_export.engine.config import EngineJob
 from gi_edge_export.engine.run import build_engine, check_settings
-from gi_edge_export.graph import check_graph_precision
+from gi_edge_export.graph_types import check_graph_precision
+from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.precision import half_from_model
 from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.samples import write_samples
 from gi_edge_export.verify import Trained, check_model
@@ -69,11 +71,12 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
     adapter = read_adapter(job.adapter)
     with atomic_folder(job.output, force=job.force) as folder:
         subject, merge = _subject(job, adapter, progress)
+        headroom = _headroom(subject, progress) if "fp16" in job.precisions else None
         models = tuple(
             _write_model(folder, job, precision, subject, progress)
             for precision in dict.fromkeys(("fp32", *job.precisions))
         )
-        _write_bundle(folder, job, subject, merge, models)
+        _write_bundle(folder, job, subject, (merge, headroom), models)
     _build_engines(job, models, progress)
     return read_bundle(job.output)
 
@@ -116,14 +119,21 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     return _Subject(adapter, merged, held_out, answered), parity
 
 
+def _headroom(subject: _Subject, progress: Progress) -> Headroom:
+    network = untyped_from_model(subject.merged, subject.adapter.manifest.preprocess, "uint8", centred=True)
+    headroom = headroom_from_pixels(network, subject.held_out.pixels)
+    progress.say(headroom.line())
+    check_headroom(headroom)
+    return headroom
+
+
 def _write_model(
     folder: Path, job: ExportJob, precision: Precision, subject: _Subject, progress: Progress
 ) -> ModelEntry:
     manifest = subject.adapter.manifest
     spec = manifest.preprocess
-    classifier = (
-        half_from_model(subject.merged, spec) if precision == "fp16" else PixelClassifier(subject.merged, spec).eval()
-    )
+    network = deployed_from_model(subject.merged, spec, precision, job.input)
+    classifier = network if job.input == "uint8" else PixelClassifier(network, spec).eval()
     path = folder / f"model.{precision}.onnx"
     properties = {
         "gi_edge.name": manifest.name,
@@ -133,15 +143,19 @@ def _write_model(
         "gi_edge.preprocess": json.dumps(spec.model_dump(mode="json")),
         "gi_edge.backbone_licence": manifest.backbone.licence,
         "gi_edge.dataset_licence": manifest.dataset.licence,
+        "gi_edge.backbone_sha256": manifest.backbone.weights_sha256,
+        "gi_edge.adapter_sha256": sha256_file(subject.adapter.path / MANIFEST),
     }
+    form = OnnxForm(input=job.input, temperature=manifest.temperature, opset=opset_of(precision))
     progress.say(f"{precision}: exporting and checking")
-    check_graph_precision(write_onnx(path, classifier, spec, properties), precision)
+    check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
     checked = check_model(precision, path, classifier, subject.trained, allow_undecided=job.allow_undecided)
     progress.say(_verdict_line(checked.verdict))
     return ModelEntry(
         precision=precision,
         path=path.name,
-        opset=OPSET,
+        opset=form.opset,
+        input=job.input,
         verdict=checked.verdict,
         file_parity=checked.file_parity,
     )
@@ -157,8 +171,13 @@ def _verdict_line(verdict: Verdict) -> str:
 
 
 def _write_bundle(
-    folder: Path, job: ExportJob, subject: _Subject, merge: Parity, models: tuple[ModelEntry, ...]
+    folder: Path,
+    job: ExportJob,
+    subject: _Subject,
+    checks: tuple[Parity, Headroom | None],
+    models: tuple[ModelEntry, ...],
 ) -> None:
+    merge, headroom = checks
     trained = subject.adapter.manifest
     frames = subject.held_out.frames
     reference = Reference(
@@ -183,12 +202,13 @@ def _write_bundle(
         preprocess=trained.preprocess,
         temperature=trained.temperature,
         calibration=trained.calibration,
-        config={"precisions": [entry.precision for entry in models], "opset": OPSET},
+        config={"precisions": [entry.precision for entry in models], "input": job.input},
         provenance=provenance_now(_PACKAGES),
         adapter_sha256=sha256_file(subject.adapter.path / MANIFEST),
         majority_label=trained.test.majority_label,
         merge=merge,
         models=models,
         samples=samples,
+        headroom=headroom,
     )
     write_manifest(folder, manifest)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 from numpy.typing import NDArray
+from torch import nn
 
 from gi_edge.errors import GateError
 from gi_edge.files import sha256_file
 from gi_edge.metrics.gate import Answers, Origin, Verdict, verdict_from_answers
 from gi_edge.metrics.limits import limit_checks
 from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
-from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge.modeling.pixels import logits_of
 from gi_edge.runtime.onnxruntime import open_session
+from gi_edge_export.graph_types import widened_from_graph
 
 _BATCH_SIZE = 8
 _WIDENED: tuple[Precision, ...] = ("fp16", "bf16")
@@ -47,20 +52,19 @@ class Checked:
 
 
 def check_model(
-    precision: Precision, path: Path, classifier: PixelClassifier, trained: Trained, *, allow_undecided: bool
+    precision: Precision, path: Path, classifier: nn.Module, trained: Trained, *, allow_undecided: bool
 ) -> Checked:
     """Compare a model file, and the PyTorch classifier it was traced from, with the trained model.
 
     fp32 and int8 are judged by the file in ONNX Runtime. The half precisions are judged by PyTorch, which computes in
-    them; ONNX Runtime's CPU provider widens them, so there the file only shows that the graph was translated rightly.
+    them; ONNX Runtime's CPU provider widens fp16 and has no bf16, so there the file, widened, only shows that the graph
+    was translated rightly.
 
     Raises: GateError if the model does not answer as the trained one, or if that cannot be decided and is not allowed.
     """
-    session = open_session(path, "cpu")
-    starts = range(0, len(trained.pixels), _BATCH_SIZE)
-    of_file = np.concatenate([session.run(trained.pixels[start : start + _BATCH_SIZE]) for start in starts])
+    of_file = _logits_of_file(precision, path, trained.pixels)
     answers = Answers(trained.truth, trained.logits, of_file, trained.classes, trained.groups, trained.temperature)
-    computed_by = f"{session.runtime}, {session.provider}"
+    computed_by = f"onnxruntime {ort.__version__}, CPUExecutionProvider"
     if precision in _WIDENED:
         device = next(classifier.parameters()).device.type
         answers = replace(answers, candidate=logits_of(classifier, trained.pixels))
@@ -86,3 +90,12 @@ def _refuse(verdict: Verdict, translated: list[str], *, allow_undecided: bool) -
             f"the {precision} model could not be judged: {'; '.join(verdict.reasons)}; no bundle was written",
             fix="hold out more frames, or accept the open verdict, which the bundle then carries: --allow-undecided",
         )
+
+
+def _logits_of_file(precision: Precision, path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with tempfile.TemporaryDirectory() as folder:
+        if precision == "bf16":
+            onnx.save(widened_from_graph(onnx.load(path)), path := Path(folder) / path.name)
+        session = open_session(path, "cpu")
+        batches = [session.run(pixels[start : start + _BATCH_SIZE]) for start in range(0, len(pixels), _BATCH_SIZE)]
+    return np.concatenate(batches)

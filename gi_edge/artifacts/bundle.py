@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.manifest import Manifest, read_manifest
 from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
@@ -25,14 +26,16 @@ _REFERENCE_ARRAYS = ("frame", "sha256", "label", "logits")
 
 
 class ModelEntry(Value):
-    """One model file: uint8 pixels [N, size, size, 3] RGB in, float32 logits [N, classes] out."""
+    """One model file: frames in; float32 logits and probabilities, both [N, classes], out."""
 
     precision: Precision
     path: str
     opset: int
+    input: Literal["uint8", "float"] = "uint8"
+    """uint8: pixels [N, size, size, 3] RGB. float: float32 images [N, 3, size, size], scaled by the PreprocessSpec."""
     verdict: Verdict
     file_parity: Parity
-    """This file in ONNX Runtime on the CPU, fp16 widened to fp32, against the reference: was it translated rightly?"""
+    """This file in ONNX Runtime on the CPU, half widened to fp32, against the reference: was it translated rightly?"""
 
 
 class SampleEntry(Value):
@@ -56,6 +59,8 @@ class BundleManifest(Manifest):
     models: tuple[ModelEntry, ...]
     samples: tuple[SampleEntry, ...] = ()
     """Test frames that travel with the bundle, under the licence of the dataset."""
+    headroom: Headroom | None = None
+    """What fp16 has to hold, block by block, where the bundle has an fp16 model."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("--speed-only", is_flag=True, help="Leave parity out: no dataset is needed, nothing is proved.")
 @undecided_option
 @provider_option
-@click.option("--precision", "precisions", type=click.Choice(["fp32", "fp16"]), multiple=True, help="Bench these only.")
+@click.option(
+    "--precision", "precisions", type=click.Choice(["fp32", "fp16", "bf16"]), multiple=True, help="Bench these only."
+)
 @click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Batch to time; may be repeated.")
 @click.option("--warmup-seconds", type=float, help="Untimed runs before each scenario.")
 @click.option("--minimum-seconds", type=float, help="A timed scenario lasts at least so long.")

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--adapter", help="Adapter of the workspace, or its path; all adapters unless given.")
 @click.option("--fp16", is_flag=True, help="Emit a half-precision model too; fp32 is always emitted.")
+@click.option("--bf16", is_flag=True, help="Emit a bfloat16 model too: fp32's range, less precise than fp16.")
+@click.option(
+    "--input",
+    type=click.Choice(["uint8", "float"]),
+    help="What the model takes: uint8 pixels [N, size, size, 3], or float32 images [N, 3, size, size] already scaled.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights, where training took a local file.")
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Pack N test frames into the bundle.")
@@ -66,14 +72,16 @@ def command(**given: Any) -> None:  # noqa: ANN401
 
 def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -> ExportJob:
     from gi_edge.cli.datasets import data_folder
+    from gi_edge.metrics.parity import PRECISIONS
     from gi_edge_export.config import ExportJob
 
     name = given["name"] or adapter.name
+    named = {"input": given["input"]} if given["input"] else {}
     return ExportJob(
         adapter=adapter,
         data=data_folder(place, dataset, given["data"]),
         weights=given["weights"] or place.train_settings.get("weights"),
-        precisions=("fp32", "fp16") if given["fp16"] else ("fp32",),
+        precisions=("fp32", *(precision for precision in PRECISIONS[1:] if given.get(precision))),
         name=name,
         output=place.output("bundle", name),
         force=given["force"],
@@ -81,6 +89,7 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         samples=given["samples"] or 0,
         engine=_engine(given),
         triton=given["triton"],
+        **named,
     )
 
 

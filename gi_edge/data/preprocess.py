@@ -97,3 +97,13 @@ def pixels_from_image(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.ui
     else:
         image = image.resize(size, resample)
     return np.asarray(image, dtype=np.uint8)
+
+
+def images_from_pixels(pixels: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.float32]:
+    """Scale uint8 pixels [n, size, size, 3] to (pixel / 255 - mean) / std, as float32 [n, 3, size, size].
+
+    For model files that take scaled images; all others scale inside.
+    """
+    mean, std = (np.asarray(values, dtype=np.float32) for values in (spec.mean, spec.std))
+    scaled = (pixels.astype(np.float32) / np.float32(255.0) - mean) / std
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

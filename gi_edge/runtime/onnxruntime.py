@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +10,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from gi_edge.config import value_from_mapping
+from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
-from gi_edge.runtime.session import Provider, has_cuda_device
+from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Provider, has_cuda_device
 
 _PROVIDER_NAMES: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -23,12 +26,28 @@ class OnnxRuntimeSession:
         self.runtime = f"onnxruntime {ort.__version__}"
         self.provider: str = session.get_providers()[0]
         self.widens_half = self.provider == _PROVIDER_NAMES["cpu"]
+        self._scaling = _scaling_of(session)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]."""
-        (logits,) = self._session.run(["logits"], {"pixels": pixels})
+        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the file wants that."""
+        if self._scaling is None:
+            feed: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {PIXEL_INPUT: pixels}
+        else:
+            feed = {FLOAT_INPUT: images_from_pixels(pixels, self._scaling)}
+        (logits,) = self._session.run(["logits"], feed)
         result: NDArray[np.float32] = logits
         return result
+
+
+def _scaling_of(session: ort.InferenceSession) -> PreprocessSpec | None:
+    if session.get_inputs()[0].name != FLOAT_INPUT:
+        return None
+    recorded = session.get_modelmeta().custom_metadata_map.get("gi_edge.preprocess")
+    if recorded is None:
+        raise ArtifactError(
+            "the model file takes scaled images and does not say how to scale them", fix="gi-edge export again"
+        )
+    return value_from_mapping(PreprocessSpec, json.loads(recorded), source="the model file's gi_edge.preprocess")
 
 
 def open_session(
@@ -36,8 +55,8 @@ def open_session(
 ) -> OnnxRuntimeSession:
     """Load a model file. auto takes CUDA where the driver sees a device, else the CPU. threads: of the CPU.
 
-    Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph; ArtifactError if
-    the file is no model that ONNX Runtime loads.
+    Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph, or lacks its
+    operators; ArtifactError if the file is no model that ONNX Runtime loads.
     """
     if provider == "auto":
         provider = "cuda" if has_cuda_device() else "cpu"
@@ -55,6 +74,11 @@ def open_session(
     wanted = [(name, {"use_tf32": "0"})] if provider == "cuda" else [name]
     try:
         session = ort.InferenceSession(path, options, providers=wanted)
+    except ort.capi.onnxruntime_pybind11_state.NotImplemented as error:
+        raise RuntimeUnavailableError(
+            f"ONNX Runtime's {name} cannot compute {path.name}: {str(error).splitlines()[0].partition(' : ')[2]}",
+            fix="take another precision: --precision fp32 (bfloat16 models are for TensorRT)",
+        ) from error
     except Exception as error:  # ONNX Runtime raises its own classes without a common base
         raise ArtifactError(
             f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}", fix="export it again: gi-edge export"

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Provider = Literal["cpu", "cuda"]
+PIXEL_INPUT = "pixels"
+"""Input of a model file that scales inside: uint8 [N, size, size, 3] RGB."""
+FLOAT_INPUT = "images"
+"""Input of a model file that takes float32 [N, 3, size, size], scaled by its PreprocessSpec."""
 
 
 class Session(Protocol):

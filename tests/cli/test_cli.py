@@ -346,19 +346,58 @@ def test_an_adapter_for_another_backbone_is_not_exported(copied, gi_edge):
 
 def test_a_gate_that_says_no_exits_3_and_writes_nothing(copied, gi_edge, monkeypatch):
     import gi_edge_export.run as export_run
-    from gi_edge_export.precision import half_from_model
+    from gi_edge_export.deploy import deployed_from_model
 
-    def sabotaged(model, spec):
-        half = half_from_model(model, spec)
-        half.model.head.fc.weight.data = half.model.head.fc.weight.data.roll(1, dims=0)
-        return half
+    def sabotaged(model, spec, precision, input_form):
+        network = deployed_from_model(model, spec, precision, input_form)
+        if precision == "fp16":
+            network.head.fc.weight.data = network.head.fc.weight.data.roll(1, dims=0)
+        return network
 
-    monkeypatch.setattr(export_run, "half_from_model", sabotaged)
+    monkeypatch.setattr(export_run, "deployed_from_model", sabotaged)
     done = gi_edge("export", "--fp16", "--name", "x", cwd=copied)
     assert done.code == 3
     assert "the fp16 model does not answer as the trained one" in done.err
     assert not (copied / "bundles" / "x").exists()
     assert hidden_or_new(copied / "bundles") == []
+
+
+def test_every_precision_and_scaled_images_in_one_bundle(copied, gi_edge):
+    words = ["--fp16", "--bf16", "--input", "float", "--name", "x", "--allow-undecided", "--json"]
+    done = gi_edge("export", *words, cwd=copied)
+    assert done.code == 0, done.err
+    manifest = json.loads(done.out)
+    assert [(entry["precision"], entry["input"], entry["opset"]) for entry in manifest["models"]] == [
+        ("fp32", "float", 20), ("fp16", "float", 20), ("bf16", "float", 22),
+    ]  # fmt: skip
+    assert manifest["headroom"]["size_px"] == manifest["preprocess"]["size_px"]
+    assert "fp16 headroom on" in done.err
+    words = ["--minimum-seconds", "0.05", "--minimum-count", "1", "--allow-undecided", "--json"]
+    done = gi_edge("bench", "x", *words, cwd=copied)
+    assert done.code == 0, done.err
+    assert [model["precision"] for model in json.loads(done.out)["bundles"][0]["models"]] == ["fp32", "fp16"]
+    assert "bf16: left out" in done.err
+    done = gi_edge("bench", "x", "--precision", "bf16", "--speed-only", cwd=copied)
+    assert done.code == 1
+    assert "ONNX Runtime's CPUExecutionProvider cannot compute model.bf16.onnx" in done.err
+
+
+def test_fp16_that_would_overflow_is_refused_before_it_is_made(copied, gi_edge, monkeypatch):
+    import gi_edge_export.run as export_run
+    from gi_edge_export.merge import merged_from_trained
+
+    def loud(trained):
+        merged = merged_from_trained(trained)
+        convolution = merged.stages[1].blocks[0].conv_dw  # a norm follows, so that fp32 answers as before
+        convolution.weight.data *= 1e6
+        convolution.bias.data *= 1e6
+        return merged
+
+    monkeypatch.setattr(export_run, "merged_from_trained", loud)
+    done = gi_edge("export", "--fp16", "--name", "x", cwd=copied)
+    assert done.code == 3
+    assert "fp16 overflows at stages.1.blocks.0: " in done.err
+    assert not (copied / "bundles" / "x").exists()
 
 
 def train_until_epoch(cwd, epoch, signum, words):

@@ -16,8 +16,9 @@ from torch import nn
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.errors import GateError
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge_export.deploy import deployed_from_model
+from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.precision import check_graph_precision, half_from_model
 from gi_edge_export.verify import Trained, check_model
 
 SPEC = PreprocessSpec(size_px=32)
@@ -68,18 +69,17 @@ class SwappedLabels(Bgr):
         return self.honest(pixels)[:, [1, 0, 2]]
 
 
-def reorder(graph, old, new, axis, order):
-    """Put a Gather with this order between a tensor and its consumers, or before the output of the graph."""
+def reorder(graph, name, axis, order):
+    """Put a Gather with this order between the pixels and their consumers, or where the logits are made."""
     graph.graph.initializer.append(numpy_helper.from_array(np.array(order), "order"))
-    for node in graph.graph.node:
-        names = node.input if axis == 3 else node.output
-        for position, name in enumerate(names):
-            if name == old:
-                names[position] = new
-    made = helper.make_node(
-        "Gather", [old, "order"] if axis == 3 else [new, "order"], [new if axis == 3 else old], axis=axis
-    )
-    graph.graph.node.insert(0 if axis == 3 else len(graph.graph.node), made)
+    nodes = list(graph.graph.node)
+    made_at = next((place for place, node in enumerate(nodes) if name in node.output), None)
+    for node in nodes:
+        names = node.input if made_at is None else node.output
+        names[:] = ["renamed" if item == name else item for item in names]
+    ends = (name, "renamed") if made_at is None else ("renamed", name)
+    gather = helper.make_node("Gather", [ends[0], "order"], [ends[1]], axis=axis)
+    graph.graph.node.insert(0 if made_at is None else made_at + 1, gather)
 
 
 def permute_weight(graph):
@@ -91,8 +91,8 @@ def permute_weight(graph):
 
 EDITS = {
     "one weight permuted": permute_weight,
-    "BGR": lambda graph: reorder(graph, "pixels", "pixels_bgr", 3, [2, 1, 0]),
-    "labels swapped": lambda graph: reorder(graph, "logits", "logits_swapped", 1, [1, 0, 2]),
+    "BGR": lambda graph: reorder(graph, "pixels", 3, [2, 1, 0]),
+    "labels swapped": lambda graph: reorder(graph, "logits", 1, [1, 0, 2]),
 }
 
 
@@ -102,8 +102,8 @@ def honest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("honest")
     model = trained_model()
     pixels, truth = frames(1500, seed=1)
-    classifiers = {"fp32": PixelClassifier(model, SPEC).eval(), "fp16": half_from_model(model, SPEC)}
-    logits = logits_of(classifiers["fp32"], pixels)
+    classifiers = {precision: deployed_from_model(model, SPEC, precision) for precision in ("fp32", "fp16")}
+    logits = logits_of(PixelClassifier(model, SPEC), pixels)
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
     trained = Trained(pixels, logits, truth, tuple(COLOURS), None, 1.0)
@@ -139,7 +139,7 @@ def test_a_sabotaged_file_is_caught_by_its_numbers(honest, tmp_path, edit, preci
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_file_with_the_wrong_scaling_is_caught_by_its_numbers(honest, tmp_path, kind):
-    write_onnx(tmp_path / "model.onnx", PixelClassifier(honest.model, WRONG[kind]).eval(), WRONG[kind], {})
+    write_onnx(tmp_path / "model.onnx", deployed_from_model(honest.model, WRONG[kind]), WRONG[kind], {})
     with pytest.raises(GateError, match="a logit is off by"):
         judged(honest, "fp32", tmp_path / "model.onnx")
 
@@ -147,10 +147,10 @@ def test_a_file_with_the_wrong_scaling_is_caught_by_its_numbers(honest, tmp_path
 @pytest.mark.parametrize(
     ("kind", "made"),
     [
-        ("wrong mean", lambda model: half_from_model(model, WRONG["wrong mean"])),
-        ("wrong std", lambda model: half_from_model(model, WRONG["wrong std"])),
-        ("BGR", lambda model: Bgr(half_from_model(model, SPEC))),
-        ("labels swapped", lambda model: SwappedLabels(half_from_model(model, SPEC))),
+        ("wrong mean", lambda model: deployed_from_model(model, WRONG["wrong mean"], "fp16", "uint8")),
+        ("wrong std", lambda model: deployed_from_model(model, WRONG["wrong std"], "fp16", "uint8")),
+        ("BGR", lambda model: Bgr(deployed_from_model(model, SPEC, "fp16", "uint8"))),
+        ("labels swapped", lambda model: SwappedLabels(deployed_from_model(model, SPEC, "fp16", "uint8"))),
     ],
 )
 def test_a_sabotaged_half_model_is_caught_by_its_numbers_and_its_diagnoses(honest, kind, made):
