@@ -91,8 +91,8 @@ class Provenance(Value):
     train_seconds: float | None = None
     """Wall time of the training loop, resumed parts together."""
     peak_memory_bytes: int | None = None
-    """Largest memory of the main training process at the end of an epoch, resumed parts together, without mapped files where
-    the C library is glibc; on a GPU, what PyTorch held there. Not the memory of the scoring at the end."""
+    """Largest memory of the main process while it trained, resumed parts together: on a GPU what PyTorch held there, on
+    a CPU without mapped files, such as the frame cache, where the C library is glibc."""
 
 
 class Manifest(Value):
