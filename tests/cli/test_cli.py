@@ -435,7 +435,7 @@ def test_an_interrupted_training_loses_nothing_and_ends_in_the_same_adapter(copi
     assert refused.code == 1
     other = gi_edge_process("train", *words, "--resume", "--force", "--seed", 9, cwd=copied)
     assert other.code == 1
-    assert "had other settings" in other.err
+    assert "is another: seed was 0, now 9" in other.err
     resumed = gi_edge_process("train", *words, "--resume", "--force", cwd=copied)
     assert resumed.code == 0, resumed.err
     assert "resuming after epoch" in resumed.err
