@@ -20,15 +20,14 @@ def bundle(workspace, tmp_path):
     return Path(shutil.copytree(workspace / "bundles" / "lesions", tmp_path / "bundles" / "lesions"))
 
 
-def reseal(bundle):
+def reseal(bundle, *, verdicts=True):
     """Enter the present hashes into the manifest, so that only the content can give a change away."""
     content = json.loads((bundle / MANIFEST).read_text())
     for entry in content["files"]:
         path = bundle / entry["path"]
         entry.update(size_bytes=path.stat().st_size, sha256=sha256_file(path))
-    hashes = {entry["path"]: entry["sha256"] for entry in content["files"]}
-    for model in content["models"]:
-        model["verdict"]["file_sha256"] = hashes[model["path"]]
+    for model in content["models"] if verdicts else ():
+        model["verdict"]["file_sha256"] = sha256_file(bundle / model["path"])
     (bundle / MANIFEST).write_text(json.dumps(content))
 
 
@@ -171,6 +170,18 @@ def test_what_the_hashes_cannot_show_is_found(bundle, gi_edge, damage, check, de
     assert {name for name, item in found.items() if item["status"] == "fail"} == {check}
     assert detail in found[check]["detail"]
     assert check in done.err
+
+
+def test_a_verdict_about_another_file_is_found(bundle, gi_edge):
+    path = bundle / "model.fp32.onnx"
+    graph = onnx.load(path)
+    graph.producer_name = "somebody else"
+    onnx.save(graph, path)
+    reseal(bundle, verdicts=False)
+    done, found = answers(gi_edge, bundle)
+    assert done.code == 3
+    assert {name for name, item in found.items() if item["status"] == "fail"} == {"model.fp32.onnx verdict"}
+    assert "sha256" in found["model.fp32.onnx verdict"]["detail"]
 
 
 def test_without_onnx_the_graph_is_loaded_and_the_rest_said_to_be_skipped(bundle, gi_edge, monkeypatch):

@@ -102,11 +102,8 @@ def honest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("honest")
     model = trained_model()
     pixels, truth = frames(1500, seed=1)
-    classifiers = {
-        "fp32": PixelClassifier(model, SPEC).eval(),
-        "fp16": deployed_from_model(model, SPEC, "fp16", "uint8"),
-    }
-    logits = logits_of(classifiers["fp32"], pixels)
+    classifiers = {precision: deployed_from_model(model, SPEC, precision) for precision in ("fp32", "fp16")}
+    logits = logits_of(PixelClassifier(model, SPEC), pixels)
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
     trained = Trained(pixels, logits, truth, tuple(COLOURS), None, 1.0)
@@ -142,7 +139,7 @@ def test_a_sabotaged_file_is_caught_by_its_numbers(honest, tmp_path, edit, preci
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_file_with_the_wrong_scaling_is_caught_by_its_numbers(honest, tmp_path, kind):
-    write_onnx(tmp_path / "model.onnx", PixelClassifier(honest.model, WRONG[kind]).eval(), WRONG[kind], {})
+    write_onnx(tmp_path / "model.onnx", deployed_from_model(honest.model, WRONG[kind]), WRONG[kind], {})
     with pytest.raises(GateError, match="a logit is off by"):
         judged(honest, "fp32", tmp_path / "model.onnx")
 
