@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
+from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME
 from gi_edge_export.config import ExportJob, OnnxForm, opset_of
 from gi_edge_export.deploy import deployed_from_model, untyped_from_model
 from gi_edge_export.engine.config import EngineJob
@@ -44,6 +44,8 @@ from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
+from gi_edge_export.properties import model_properties
+from gi_edge_export.recorded import check_recorded
 from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.samples import write_samples
 from gi_edge_export.verify import Trained, check_model
@@ -77,6 +79,8 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
             for precision in dict.fromkeys(("fp32", *job.precisions))
         )
         _write_bundle(folder, job, subject, (merge, headroom), models)
+        for precision in {entry.precision for entry in models}.intersection(NOT_IN_ONNX_RUNTIME if job.triton else ()):
+            progress.say(f"{precision}: left out of model_repository, ONNX Runtime lacks its operators; serve its plan")
     _build_engines(job, models, progress)
     return read_bundle(job.output)
 
@@ -96,6 +100,9 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
     trained = load_trained(adapter, job.weights, progress)
     logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
+    frames = held_out.frames
+    truth = np.array([frame.label for frame in frames], dtype=np.int64)
+    check_recorded(adapter, [frame.id for frame in frames], truth, logits)
     merged = merged_from_trained(trained)
     after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels)
     parity = parity_from_logits(logits, after, manifest.temperature)
@@ -107,11 +114,10 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
         )
     if manifest.method == "lora":
         progress.say(f"merged: logits within {parity.max_abs_error:.1e} of the unmerged model, n = {parity.n}")
-    frames = held_out.frames
     answered = Trained(
         pixels=held_out.pixels,
         logits=logits,
-        truth=np.array([frame.label for frame in frames], dtype=np.int64),
+        truth=truth,
         classes=manifest.classes,
         groups=adapter.split.groups_of(frame.id for frame in frames),
         temperature=manifest.temperature,
@@ -135,17 +141,8 @@ def _write_model(
     network = deployed_from_model(subject.merged, spec, precision, job.input)
     classifier = network if job.input == "uint8" else PixelClassifier(network, spec).eval()
     path = folder / f"model.{precision}.onnx"
-    properties = {
-        "gi_edge.name": manifest.name,
-        "gi_edge.precision": precision,
-        "gi_edge.classes": json.dumps(manifest.classes),
-        "gi_edge.temperature": repr(manifest.temperature),
-        "gi_edge.preprocess": json.dumps(spec.model_dump(mode="json")),
-        "gi_edge.backbone_licence": manifest.backbone.licence,
-        "gi_edge.dataset_licence": manifest.dataset.licence,
-        "gi_edge.backbone_sha256": manifest.backbone.weights_sha256,
-        "gi_edge.adapter_sha256": sha256_file(subject.adapter.path / MANIFEST),
-    }
+    adapter_sha256 = sha256_file(subject.adapter.path / MANIFEST)
+    properties = {"gi_edge.name": manifest.name, **model_properties(manifest, adapter_sha256, precision)}
     form = OnnxForm(input=job.input, temperature=manifest.temperature, opset=opset_of(precision))
     progress.say(f"{precision}: exporting and checking")
     check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
