@@ -41,8 +41,8 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
     manifest = bundle.manifest
     entries = [bundle.model(precision) for precision in settings.precisions]
     if not entries:
-        entries = [entry for entry in manifest.models if entry.precision != "bf16"]
-        if len(entries) < len(manifest.models):
+        entries = [entry for entry in bundle.models("onnxruntime") if entry.precision != "bf16"]
+        if any(entry.precision == "bf16" for entry in manifest.models):
             progress.say(f"{manifest.name} bf16: left out, ONNX Runtime lacks its operators; it is for TensorRT")
     held_out = _held_out(target, bundle, progress)
     models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)

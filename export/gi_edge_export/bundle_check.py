@@ -132,7 +132,8 @@ def _graph(bundle: Bundle, model: ModelEntry) -> str:
         graph = onnx.load(path, load_external_data=False)
     except Exception as error:  # the checker raises classes without a common base
         raise _wrong(f"onnx refuses it: {str(error).splitlines()[0]}") from error
-    check_graph_precision(graph, model.precision)
+    kept = model.quantisation.kept if model.quantisation else ()
+    check_graph_precision(graph, model.precision, kept)
     properties = properties_of(graph)
     _agree("property gi_edge.precision", properties.get("gi_edge.precision"), model.precision)
     _agree("property gi_edge.classes", _json(properties, "gi_edge.classes"), list(bundle.manifest.classes))

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from gi_edge.errors import GateError
 from gi_edge.metrics.parity import Precision
+from gi_edge_export.quantize.matrices import check_quantised
 
 _MATRIX_OPS = ("Conv", "Gemm", "MatMul")
 _REDUCTIONS = (
@@ -24,15 +25,20 @@ _WANTED: dict[Precision, int] = {
     "fp32": TensorProto.FLOAT,
     "fp16": TensorProto.FLOAT16,
     "bf16": TensorProto.BFLOAT16,
+    "int8": TensorProto.FLOAT,  # what Q/DQ leave between them; check_quantised looks at their insides
 }
 _SMALL_BYTES = 4096
 
 
-def check_graph_precision(graph: onnx.ModelProto, precision: Precision) -> None:
+def check_graph_precision(graph: onnx.ModelProto, precision: Precision, kept: tuple[str, ...] = ()) -> None:
     """Prove from the types in the graph that every matrix is in the precision asked for and no sum is in half.
+
+    int8: that every matrix multiplies 8-bit values, those named in kept and depthwise convolutions apart.
 
     Raises: GateError naming the first operator that is not.
     """
+    if precision == "int8":
+        check_quantised(graph, kept)
     types = types_of(graph)
     matrices = 0
     for node in graph.graph.node:
