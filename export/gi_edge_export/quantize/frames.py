@@ -52,9 +52,8 @@ def calibration_frames(
     dataset = manifest.dataset
     index = index_of_classes(index_from_folder(dataset.name, data, dataset.rules(), dataset.exclude), manifest.classes)
     training = chosen_ids(adapter.split, "train", count, manifest.classes)
-    validation = chosen_ids(
-        adapter.split, "val", max(VALIDATION_FRAMES, PER_CLASS * len(manifest.classes)), manifest.classes
-    )
+    most = max(VALIDATION_FRAMES, PER_CLASS * len(manifest.classes))
+    validation = chosen_ids(adapter.split, "val", most, manifest.classes)
     pixels = {}
     hashes: list[str] = []
     for part, ids in (("training", training), ("validation", validation)):
@@ -84,7 +83,7 @@ def chosen_ids(split: Split, part: Part, count: int, classes: Sequence[str]) -> 
     labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
     supports = np.bincount(labels, minlength=len(classes))
     absent = [name for name, support in zip(classes, supports, strict=True) if not support]
-    if part == "train" and absent or not rows:
+    if (part == "train" and absent) or not rows:
         raise DataError(
             f"int8 needs {part} frames, and the split has none of {absent[0]!r} ({len(absent)} such classes)",
             fix="export without --int8, or train on a split that has them: gi-edge data split",
@@ -119,5 +118,5 @@ def _refuse_held_out(frames: Sequence[Frame], hashes: Sequence[str], held_out: M
         raise DataError(
             f"{len(both)} {part} frames for int8 are test frames, byte for byte; the first: '{both[0][0]}' is "
             f"'{both[0][1]}'",
-            fix="split again so that equal files share a part, gi-edge data split, and train on it; or leave --int8 out",
+            fix="split so that equal files share a part, gi-edge data split, and train on it; or leave --int8 out",
         )

@@ -17,6 +17,7 @@ Range = tuple[float, float]
 """Smallest and largest value of an activation that is told apart; what lies beyond is clipped."""
 
 _LARGEST = 127
+_LEAST_STEP = 1e-12
 _MOST_BIAS = 2.0**30
 """Of an int32 bias, in steps: the sum of the products needs the rest."""
 
@@ -112,10 +113,10 @@ class _Draft:
             if attribute.name == "transB" and attribute.i:
                 values, attribute.i = np.ascontiguousarray(values.T), 0
         others = tuple(place for place in range(values.ndim) if place != axis)
-        scale = np.abs(values).max(axis=others).astype(np.float64) / _LARGEST
+        least = np.abs(values).max(axis=others).astype(np.float64) / _LARGEST
         if bias is not None:  # an output without weights would leave its bias no finite number of steps
-            scale = np.maximum(scale, np.abs(bias) / (float(step) * _MOST_BIAS))
-        scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32)
+            least = np.maximum(least, np.abs(bias) / (float(step) * _MOST_BIAS))
+        scale: NDArray[np.float32] = np.maximum(least, _LEAST_STEP).astype(np.float32)
         shape = [-1 if place == axis else 1 for place in range(values.ndim)]
         steps = np.rint(values / scale.reshape(shape)).clip(-_LARGEST, _LARGEST).astype(np.int8)
         node.input[1] = self.constant(f"{node.output[0]}.weight", steps, scale, axis)
@@ -133,7 +134,7 @@ class _Draft:
         low, high = found or self.ranges[name]
         low, high = min(low, 0.0), max(high, 0.0)
         span = 2 * max(-low, high) / (2 * _LARGEST) if self.form.signed else (high - low) / 255
-        step = np.float32(max(span, float(np.finfo(np.float32).tiny)))
+        step: np.float32 = np.float32(max(span, _LEAST_STEP))
         zero = np.int8(0) if self.form.signed else np.uint8(np.clip(np.rint(-low / step), 0, 255))
         ends = [self.store(f"{output}.scale", np.array(step)), self.store(f"{output}.zero", np.array(zero))]
         middle = f"{output}.steps"
