@@ -42,10 +42,11 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
     manifest = bundle.manifest
     entries = [bundle.model(precision) for precision in settings.precisions]
     if not entries:
-        entries = [entry for entry in manifest.models if entry.precision not in NOT_IN_ONNX_RUNTIME]
-        if len(entries) < len(manifest.models):
-            lacking = ", ".join(NOT_IN_ONNX_RUNTIME)
-            progress.say(f"{manifest.name} {lacking}: left out, ONNX Runtime lacks its operators; it is for TensorRT")
+        entries = [entry for entry in bundle.models("onnxruntime") if entry.precision not in NOT_IN_ONNX_RUNTIME]
+        lacking = sorted({entry.precision for entry in manifest.models}.intersection(NOT_IN_ONNX_RUNTIME))
+        if lacking:
+            words = ", ".join(lacking)
+            progress.say(f"{manifest.name} {words}: left out, ONNX Runtime lacks its operators; it is for TensorRT")
     held_out = _held_out(target, bundle, progress)
     models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)
     return BundleRun(

@@ -142,7 +142,8 @@ def _graph(bundle: Bundle, model: ModelEntry) -> str:
         graph = onnx.load(path, load_external_data=False)
     except Exception as error:  # the checker raises classes without a common base
         raise _wrong(f"onnx refuses it: {str(error).splitlines()[0]}") from error
-    check_graph_precision(graph, model.precision)
+    kept = model.quantisation.kept if model.quantisation else ()
+    check_graph_precision(graph, model.precision, kept)
     opset = next((item.version for item in graph.opset_import if item.domain == ""), None)
     _agree("opset", opset, model.opset)
     classes, side = len(bundle.manifest.classes), bundle.manifest.preprocess.size_px

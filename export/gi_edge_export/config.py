@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
+from gi_edge.artifacts.quantisation import Dialect, Method
 from gi_edge.config import Value
 from gi_edge.metrics.parity import Precision
 from gi_edge_export.engine.config import EngineSettings
@@ -21,6 +22,21 @@ OPSET_BF16 = 22
 """The first whose Conv takes bfloat16."""
 
 
+CalibrationMethod = Literal[Method, "auto"]
+"""auto: the method whose answers on the validation frames are nearest to those of fp32."""
+CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = (*get_args(Method), "auto")
+
+
+class Int8Settings(Value):
+    """How INT8 models are made."""
+
+    dialects: tuple[Dialect, ...] = ("onnxruntime",)
+    """For which runtimes; one file each."""
+    frames: int = Field(default=200, ge=1)
+    """Training frames that set the ranges; all where there are fewer."""
+    method: CalibrationMethod = "auto"
+
+
 class ExportJob(Value):
     """Where an export reads and writes, and what it emits."""
 
@@ -30,6 +46,8 @@ class ExportJob(Value):
     weights: Path | None = None
     """Base weights, where the adapter was trained on a local file."""
     precisions: tuple[Precision, ...] = ("fp32",)
+    int8: Int8Settings = Int8Settings()
+    """Read where precisions has int8."""
     input: InputForm = "uint8"
     name: str
     output: Path

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from gi_edge.errors import GateError
 from gi_edge.metrics.parity import Precision
+from gi_edge_export.quantize.matrices import check_quantised
 
 _MATRIX_OPS = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul")
 _REDUCTIONS = (
@@ -30,16 +31,18 @@ _WANTED: dict[Precision, int] = {
     "fp32": TensorProto.FLOAT,
     "fp16": TensorProto.FLOAT16,
     "bf16": TensorProto.BFLOAT16,
+    "int8": TensorProto.FLOAT,  # what Q/DQ leave between them; check_quantised looks at their insides
 }
 _SUBGRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 _SMALL_BYTES = 4096
 
 
-def check_graph_precision(graph: onnx.ModelProto, precision: Precision) -> None:
+def check_graph_precision(graph: onnx.ModelProto, precision: Precision, kept: tuple[str, ...] = ()) -> None:
     """Prove from the types in the graph that every matrix is in the precision asked for and no sum is in half.
 
-    A product with a constant vector, such as GRN's energy as ones @ x², is a sum. Raises: GateError naming the first
-    operator that is not, or what hides operators.
+    A product with a constant vector, such as GRN's energy as ones @ x², is a sum. int8: every matrix multiplies 8-bit
+    values, those named in kept and depthwise convolutions apart. Raises: GateError naming the first operator that is
+    not, or what hides operators.
     """
     hidden = [f"function '{item.name}'" for item in graph.functions]
     hidden += [f"{node.op_type} '{node.name}'" for node in graph.graph.node if _has_subgraph(node)]
@@ -48,6 +51,8 @@ def check_graph_precision(graph: onnx.ModelProto, precision: Precision) -> None:
             f"the operators within {hidden[0]} are not looked into, so no precision is proven",
             fix="this is a defect of gi-edge's export; report it with the model's name",
         )
+    if precision == "int8":
+        check_quantised(graph, kept)
     types = types_of(graph)
     vectors = {item.name for item in graph.graph.initializer if len(item.dims) > 1 and 1 in item.dims[-2:]}
     matrices = 0

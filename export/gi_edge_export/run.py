@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +18,19 @@ from gi_edge.artifacts.bundle import (
     BundleManifest,
     ModelEntry,
     Reference,
+    models_for,
     read_bundle,
     write_reference,
 )
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
+from gi_edge.artifacts.quantisation import Quantisation
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.config import json_from_value
 from gi_edge.data.pixels import DecodedFrames
 from gi_edge.data.split import csv_from_split
-from gi_edge.errors import GateError
+from gi_edge.errors import ConfigError, GateError
 from gi_edge.files import atomic_folder, sha256_file
 from gi_edge.metrics.gate import Verdict
 from gi_edge.metrics.limits import limit_checks
@@ -45,6 +48,8 @@ from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
 from gi_edge_export.properties import model_properties
+from gi_edge_export.quantize.frames import CalibrationFrames, calibration_frames
+from gi_edge_export.quantize.run import int8_models
 from gi_edge_export.recorded import check_recorded
 from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.samples import write_samples
@@ -70,13 +75,15 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
     """
     if job.engine is not None:
         check_settings(job.engine)
+        _check_dialects(job)
     adapter = read_adapter(job.adapter)
     with atomic_folder(job.output, force=job.force) as folder:
         subject, merge = _subject(job, adapter, progress)
         headroom = _headroom(subject, progress) if "fp16" in job.precisions else None
         models = tuple(
-            _write_model(folder, job, precision, subject, progress)
+            entry
             for precision in dict.fromkeys(("fp32", *job.precisions))
+            for entry in _write_models(folder, job, precision, subject, progress)
         )
         _write_bundle(folder, job, subject, (merge, headroom), models)
         for precision in {entry.precision for entry in models}.intersection(NOT_IN_ONNX_RUNTIME if job.triton else ()):
@@ -85,13 +92,21 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
     return read_bundle(job.output)
 
 
+def _check_dialects(job: ExportJob) -> None:
+    if "int8" in job.precisions and "tensorrt" not in job.int8.dialects:
+        raise ConfigError(
+            "an INT8 engine needs an INT8 model for TensorRT, and this one would be for ONNX Runtime",
+            fix="add --int8-target both",
+        )
+
+
 def _build_engines(job: ExportJob, models: tuple[ModelEntry, ...], progress: Progress) -> None:
     """The bundle is whole already: an engine that fails leaves it ONNX only, or with those built before."""
     if job.engine is None:
         progress.say(f"{job.name} holds ONNX only; for TensorRT, on the device: gi-edge engine {job.name}")
         return
     progress.say(f"{job.name}: the bundle is whole; engines follow (alone: gi-edge engine {job.name})")
-    for model in models:
+    for model in models_for(models, "tensorrt"):
         build_engine(EngineJob(bundle=job.output, precision=model.precision, settings=job.engine), progress)
 
 
@@ -133,28 +148,52 @@ def _headroom(subject: _Subject, progress: Progress) -> Headroom:
     return headroom
 
 
-def _write_model(
+def _write_models(
     folder: Path, job: ExportJob, precision: Precision, subject: _Subject, progress: Progress
-) -> ModelEntry:
-    manifest = subject.adapter.manifest
-    spec = manifest.preprocess
-    network = deployed_from_model(subject.merged, spec, precision, job.input)
+) -> Iterator[ModelEntry]:
+    """Write, check and judge the models of a precision; int8 has one for each dialect."""
+    spec = subject.adapter.manifest.preprocess
+    network = deployed_from_model(subject.merged, spec, "fp32" if precision == "int8" else precision, job.input)
     classifier = network if job.input == "uint8" else PixelClassifier(network, spec).eval()
-    path = folder / f"model.{precision}.onnx"
-    adapter_sha256 = sha256_file(subject.adapter.path / MANIFEST)
-    properties = {"gi_edge.name": manifest.name, **model_properties(manifest, adapter_sha256, precision)}
-    form = OnnxForm(input=job.input, temperature=manifest.temperature, opset=opset_of(precision))
     progress.say(f"{precision}: exporting and checking")
+    if precision == "int8":
+        frames = _calibration_frames(job, subject, progress)
+        for made in int8_models(folder / "model.fp32.onnx", frames, spec, job.int8, progress):
+            check_graph_precision(made.graph, precision, made.quantisation.kept)
+            yield _judged(job, (precision, made.path, made.quantisation), classifier, subject, progress)
+        return
+    path = folder / f"model.{precision}.onnx"
+    adapter = subject.adapter
+    form = OnnxForm(input=job.input, temperature=subject.trained.temperature, opset=opset_of(precision))
+    known = model_properties(adapter.manifest, sha256_file(adapter.path / MANIFEST), precision)
+    properties = {"gi_edge.name": adapter.manifest.name, **known}
     check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
+    yield _judged(job, (precision, path, None), classifier, subject, progress)
+
+
+def _calibration_frames(job: ExportJob, subject: _Subject, progress: Progress) -> CalibrationFrames:
+    held_out = {sha256_file(frame.path): frame.id for frame in subject.held_out.frames}
+    return calibration_frames(subject.adapter, job.data, job.int8.frames, held_out, progress)
+
+
+def _judged(
+    job: ExportJob,
+    written: tuple[Precision, Path, Quantisation | None],
+    classifier: nn.Module,
+    subject: _Subject,
+    progress: Progress,
+) -> ModelEntry:
+    precision, path, quantisation = written
     checked = check_model(precision, path, classifier, subject.trained, allow_undecided=job.allow_undecided)
     progress.say(_verdict_line(checked.verdict))
     return ModelEntry(
         precision=precision,
         path=path.name,
-        opset=form.opset,
+        opset=opset_of(precision),
         input=job.input,
         verdict=checked.verdict,
         file_parity=checked.file_parity,
+        quantisation=quantisation,
     )
 
 
@@ -189,7 +228,7 @@ def _write_bundle(
     (folder / PREPROCESS_FILE).write_text(json_from_value(trained.preprocess), encoding="utf-8")
     samples = write_samples(folder, subject.adapter, frames, reference, job.samples)
     if job.triton:
-        write_onnx_repository(folder, job.name, models)
+        write_onnx_repository(folder, job.name, models_for(models, "onnxruntime"))
     manifest = BundleManifest(
         name=job.name,
         backbone=trained.backbone,

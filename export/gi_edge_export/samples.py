@@ -46,8 +46,10 @@ def write_samples(
     return tuple(entries)
 
 
-def sample_rows(labels: NDArray[np.int64], groups: Sequence[str], hashes: Sequence[str], count: int) -> tuple[int, ...]:
-    """Choose count of n frames, in proportion to the classes but one of each at least, spread over the groups.
+def sample_rows(
+    labels: NDArray[np.int64], groups: Sequence[str], hashes: Sequence[str], count: int, least: int = 1
+) -> tuple[int, ...]:
+    """Choose count of n frames, in proportion to the classes but least of each, or all there are, spread over groups.
 
     labels [n], groups [n] and hashes [n], the sha256 of each file, which decides where nothing else does. Equal frames
     give equal choices, whatever they are called.
@@ -61,15 +63,15 @@ def sample_rows(labels: NDArray[np.int64], groups: Sequence[str], hashes: Sequen
             fix=f"give a number from {len(present)} to {len(labels)}",
         )
     chosen: list[int] = []
-    for label, quota in zip(present, _quotas(np.bincount(labels)[present], count), strict=True):
+    for label, quota in zip(present, _quotas(np.bincount(labels)[present], count, least), strict=True):
         chosen += _spread([int(i) for i in np.flatnonzero(labels == label)], groups, hashes)[:quota]
     return tuple(sorted(chosen))
 
 
-def _quotas(supports: NDArray[np.int64], count: int) -> list[int]:
-    """Share count out by Webster's method, one each first, so that no class gets more than it has frames."""
-    quotas = np.ones(len(supports), dtype=np.int64)
-    for _ in range(count - len(supports)):
+def _quotas(supports: NDArray[np.int64], count: int, least: int) -> list[int]:
+    """Share count out by Webster's method, least of each first, so that no class gets more than it has frames."""
+    quotas = np.minimum(supports, least)
+    for _ in range(count - int(quotas.sum())):
         quotas[np.where(quotas < supports, supports / (2 * quotas + 1), -1.0).argmax()] += 1
     return [int(quota) for quota in quotas]
 

@@ -20,6 +20,7 @@ from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.pixels import logits_of
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_export.graph_types import widened_from_graph
+from gi_edge_export.quantize.kernels import text_from_kernels
 
 _BATCH_SIZE = 8
 _WIDENED: tuple[Precision, ...] = ("fp16", "bf16")
@@ -56,15 +57,17 @@ def check_model(
 ) -> Checked:
     """Compare a model file, and the PyTorch classifier it was traced from, with the trained model.
 
-    fp32 and int8 are judged by the file in ONNX Runtime. The half precisions are judged by PyTorch, which computes in
-    them; ONNX Runtime's CPU provider widens fp16 and has no bf16, so there the file, widened, only shows that the graph
-    was translated rightly.
+    fp32 and int8 are judged by the file in ONNX Runtime; where that has no int8 kernel for a matrix, it multiplies the
+    same 8-bit values in fp32. The half precisions are judged by PyTorch, which computes in them; ONNX Runtime's CPU
+    provider widens fp16 and has no bf16, so there the file, widened, only shows that the graph was translated rightly.
 
     Raises: GateError if the model does not answer as the trained one, or if that cannot be decided and is not allowed.
     """
     of_file = _logits_of_file(precision, path, trained.pixels)
     answers = Answers(trained.truth, trained.logits, of_file, trained.classes, trained.groups, trained.temperature)
     computed_by = f"onnxruntime {ort.__version__}, CPUExecutionProvider"
+    if precision == "int8":
+        computed_by += f", {text_from_kernels(path)}"
     if precision in _WIDENED:
         device = next(classifier.parameters()).device.type
         answers = replace(answers, candidate=logits_of(classifier, trained.pixels))

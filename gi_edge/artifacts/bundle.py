@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.manifest import Manifest, read_manifest
+from gi_edge.artifacts.quantisation import Dialect, Quantisation
 from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
@@ -36,6 +38,8 @@ class ModelEntry(Value):
     verdict: Verdict
     file_parity: Parity
     """This file in ONNX Runtime on the CPU, half widened to fp32, against the reference: was it translated rightly?"""
+    quantisation: Quantisation | None = None
+    """Of an int8 model."""
 
 
 class SampleEntry(Value):
@@ -83,16 +87,21 @@ class Bundle:
     path: Path
     manifest: BundleManifest
 
-    def model(self, precision: Precision) -> ModelEntry:
-        """Return the model of a precision.
+    def models(self, runtime: Dialect) -> tuple[ModelEntry, ...]:
+        """Return one model of each precision, for a runtime."""
+        return models_for(self.manifest.models, runtime)
 
-        Raises: ArtifactError if the bundle has none of that precision.
+    def model(self, precision: Precision, runtime: Dialect = "onnxruntime") -> ModelEntry:
+        """Return the model of a precision for a runtime.
+
+        Raises: ArtifactError if the bundle has none of that precision, or int8 only for the other runtime.
         """
-        models = {entry.precision: entry for entry in self.manifest.models}
+        models = {entry.precision: entry for entry in self.models(runtime)}
         if precision not in models:
+            dialect = " --int8-target both" if (precision, runtime) == ("int8", "tensorrt") else ""
             raise ArtifactError(
-                f"{self.path} has no {precision} model, only {', '.join(models)}",
-                fix=f"gi-edge export --adapter {self.manifest.name} --{precision} --force",
+                f"{self.path} has no {precision} model{' for TensorRT' if dialect else ''}, only {', '.join(models)}",
+                fix=f"gi-edge export --adapter {self.manifest.name} --{precision}{dialect} --force",
             )
         return models[precision]
 
@@ -104,6 +113,16 @@ class Bundle:
     def reference(self) -> Reference:
         """Read reference.npz."""
         return read_reference(self.path / REFERENCE_FILE)
+
+
+def models_for(models: Sequence[ModelEntry], runtime: Dialect) -> tuple[ModelEntry, ...]:
+    """Return one model of each precision: TensorRT takes int8 in its own dialect only, ONNX Runtime in either."""
+    found: dict[Precision, ModelEntry] = {}
+    for entry in models:
+        dialect = entry.quantisation.dialect if entry.quantisation else runtime
+        if dialect == runtime or (runtime == "onnxruntime" and entry.precision not in found):
+            found[entry.precision] = entry
+    return tuple(found.values())
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -182,7 +182,7 @@ def read_engines(bundle: Bundle) -> tuple[Engine, ...]:
 
 
 def _check_origin(bundle: Bundle, folder: Path, entry: EngineEntry, again: str) -> None:
-    model = bundle.model(entry.precision)
+    model = bundle.model(entry.precision, "tensorrt")
     sealed = {file.path: file.sha256 for file in bundle.manifest.files}
     if entry.onnx_sha256 != sealed[model.path]:
         raise ArtifactError(f"{folder} was built from another {model.path} than this bundle's", fix=again)

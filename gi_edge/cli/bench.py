@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 @undecided_option
 @provider_option
 @click.option(
-    "--precision", "precisions", type=click.Choice(["fp32", "fp16", "bf16"]), multiple=True, help="Bench these only."
+    "--precision",
+    "precisions",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    multiple=True,
+    help="Bench these only.",
 )
 @click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Batch to time; may be repeated.")
 @click.option("--warmup-seconds", type=float, help="Untimed runs before each scenario.")

@@ -38,7 +38,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
     folder = workspace().bundle_path(given["bundle"])
     check_settings(settings)
     bundle = read_bundle(folder)
-    entries = [bundle.model(name) for name in given["precisions"]] or bundle.manifest.models
+    entries = [bundle.model(name, "tensorrt") for name in given["precisions"]] or bundle.models("tensorrt")
     progress = ConsoleProgress()
     for model in entries:
         job = EngineJob(bundle=folder, precision=model.precision, settings=settings, force=given["force"])

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @click.option("--bundle", help="Bundle to evaluate, by name or folder; needs no torch.")
 @click.option("--part", type=click.Choice(["test", "val"]), default="test", show_default=True, help="Of the split.")
 @click.option(
-    "--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True, help="Of a bundle."
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of a bundle.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights file, where gi-edge.toml does not say.")

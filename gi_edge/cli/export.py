@@ -11,7 +11,7 @@ from gi_edge.cli.options import engine_options, force_option, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.workspace import Workspace
-    from gi_edge_export.config import ExportJob
+    from gi_edge_export.config import ExportJob, Int8Settings
     from gi_edge_export.engine.config import EngineSettings
 
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 @click.option("--adapter", help="Adapter of the workspace, or its path; all adapters unless given.")
 @click.option("--fp16", is_flag=True, help="Emit a half-precision model too; fp32 is always emitted.")
 @click.option("--bf16", is_flag=True, help="Emit a bfloat16 model too: fp32's range, less precise than fp16.")
+@click.option("--int8", is_flag=True, help="Emit an 8-bit model too, calibrated on frames of the training part.")
+@click.option(
+    "--int8-target",
+    type=click.Choice(["onnxruntime", "tensorrt", "both"]),
+    help="What runs the 8-bit model: ONNX Runtime on a CPU unless given, TensorRT, or both, each by its own file.",
+)
+@click.option(
+    "--calibration-frames", type=click.IntRange(min=1), metavar="N", help="Training frames; 200 unless given."
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["auto", "entropy", "percentile", "minmax"]),
+    help="How frames become ranges; auto, unless given: the one nearest to fp32 on the validation frames.",
+)
 @click.option(
     "--input",
     type=click.Choice(["uint8", "float"]),
@@ -82,6 +96,7 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         data=data_folder(place, dataset, given["data"]),
         weights=given["weights"] or place.train_settings.get("weights"),
         precisions=("fp32", *(precision for precision in PRECISIONS[1:] if given.get(precision))),
+        int8=_int8(given),
         name=name,
         output=place.output("bundle", name),
         force=given["force"],
@@ -91,6 +106,22 @@ def _job(place: Workspace, dataset: str, adapter: Path, given: dict[str, Any]) -
         triton=given["triton"],
         **named,
     )
+
+
+def _int8(given: dict[str, Any]) -> Int8Settings:
+    from gi_edge.artifacts.quantisation import DIALECTS
+    from gi_edge_export.config import Int8Settings
+
+    target = given["int8_target"]
+    named = {
+        "dialects": DIALECTS if target == "both" else (target,) if target else None,
+        "frames": given["calibration_frames"],
+        "method": given["calibration"],
+    }
+    found = {key: value for key, value in named.items() if value is not None}
+    if found and not given["int8"]:
+        raise click.UsageError("--int8-target, --calibration-frames and --calibration shape an 8-bit model; add --int8")
+    return Int8Settings(**found)
 
 
 def _engine(given: dict[str, Any]) -> EngineSettings | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("bundle")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @provider_option
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image, with every class.")
 def command(**given: Any) -> None:  # noqa: ANN401
     """Classify IMAGES, files or folders, with BUNDLE: class, probability and file per line.

@@ -57,7 +57,7 @@ def build_engine(job: EngineJob, progress: Progress) -> EngineEntry:
     """
     toolkit, target = check_settings(job.settings)
     bundle = read_bundle(job.bundle)
-    model = bundle.model(job.precision)
+    model = bundle.model(job.precision, "tensorrt")
     folder = engine_folder(bundle.path, target, toolkit.text, job.precision)
     check_writable(folder, force=job.force, other="--precision or --sm")
     title = f"{bundle.manifest.name} {job.precision}"
@@ -126,7 +126,7 @@ def _entry(
         batch=job.settings.batch,
         tf32=False,
         workspace_mb=job.settings.workspace_mb,
-        onnx_sha256=sha256_file(bundle.path / bundle.model(job.precision).path),
+        onnx_sha256=sha256_file(bundle.path / bundle.model(job.precision, "tensorrt").path),
         bundle_manifest_sha256=sha256_file(bundle.path / MANIFEST),
         files=(),
         timing_cache_sha256=None if plan.timings is None else hashlib.sha256(plan.timings).hexdigest(),
