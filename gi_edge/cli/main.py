@@ -15,7 +15,7 @@ _VERBS = {
     "init": "Write gi-edge.toml: which datasets there are, and where.",
     "demo": "Train, export and bench on generated frames, with no network.",
     "data": "Check, split and audit datasets before anything is trained.",
-    "train": "Fit a LoRA adapter on a frozen ConvNeXt-V2.",
+    "train": "Fit an adapter: by LoRA, in full or by the last layer.",
     "evaluate": "Score an adapter or a bundle, with intervals and baselines.",
     "compare": "Put adapters beside one another, with paired differences.",
     "export": "Merge an adapter and write a bundle of checked ONNX models.",

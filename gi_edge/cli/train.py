@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +12,12 @@ import click
 
 from gi_edge.cli.options import F, data_options, force_option
 from gi_edge.errors import GiEdgeError
+from gi_edge.launcher import is_first, is_first_of_machine, wait_for_teller
 
 if TYPE_CHECKING:
     from gi_edge.progress import Progress
     from gi_edge.workspace import DatasetEntry, Workspace
     from gi_edge_training.config import TrainJob
-
-_LAUNCHER_ACTS_WITHIN_S = 5
 
 _SETTINGS = (
     click.option("--method", type=click.Choice(["lora", "full", "probe"]), help="What trains beside the classifier."),
@@ -126,8 +123,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.report.evaluation_text import table_from_evaluation
 
     place = workspace()
-    leads = os.environ.get("RANK", "0") == "0"  # torchrun's and accelerate's number of a process
-    progress: Progress = ConsoleProgress() if leads else Silent()
+    progress: Progress = ConsoleProgress() if is_first() else Silent()
     chosen = chosen_datasets(place, **{key: given[key] for key in ("dataset", "data", "spec", "exclude")})
     if given["name"] and len(chosen) > 1:
         raise click.UsageError(f"--name fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
@@ -135,7 +131,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
         raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     with _told_once():
         jobs = [_job(place, name, entry, given, progress) for name, entry in chosen.items()]
-    if leads:
+    if is_first():
         for job in jobs:
             check_writable(job.output, force=job.force)
     with extra("train"):
@@ -162,9 +158,9 @@ def _told_once() -> Iterator[None]:
     try:
         yield
     except GiEdgeError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if is_first_of_machine():
             raise
-        time.sleep(_LAUNCHER_ACTS_WITHIN_S)  # it ends all as soon as one has ended
+        wait_for_teller()
         raise SystemExit(error.exit_code) from None
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -21,19 +19,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gi_edge.errors import GiEdgeError, ModelError, RuntimeUnavailableError
+from gi_edge.launcher import processes_here, wait_for_teller
 from gi_edge.modeling.pixels import SCORED_TOGETHER, logits_of
 from gi_edge_training.checkpoint import Identity, differing
 from gi_edge_training.loader import Share
 
 T = TypeVar("T")
 
-_LAUNCHER_ACTS_WITHIN_S = 5
-
 
 def share_of(accelerator: Accelerator) -> Share:
     """Return the part of every batch that this process takes."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's and accelerate's
-    return Share(accelerator.process_index, accelerator.num_processes, here)
+    return Share(accelerator.process_index, accelerator.num_processes, processes_here())
 
 
 @contextmanager
@@ -60,7 +56,7 @@ def quiet_followers(accelerator: Accelerator) -> Iterator[None]:
                 "another process of this run ended, so all end",
                 fix="see what it told; then the same command, with --resume if an epoch was finished",
             ) from error
-        _wait_for_teller()
+        wait_for_teller()
         raise SystemExit(1) from None
 
 
@@ -80,7 +76,7 @@ def together(accelerator: Accelerator) -> Iterator[None]:
     if fault and teller == accelerator.process_index:
         raise fault
     if teller is not None:
-        _wait_for_teller()
+        wait_for_teller()
         raise SystemExit(codes[teller])
 
 
@@ -179,11 +175,6 @@ def _stopped_by_launcher() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _wait_for_teller() -> None:
-    """Let the process that tells end first: the launcher ends all as soon as one of them has."""
-    time.sleep(_LAUNCHER_ACTS_WITHIN_S)
 
 
 def _is_connection_fault(error: RuntimeError) -> bool:
