@@ -45,6 +45,8 @@ def _fault(model: type[Value], item: dict[str, Any]) -> str:
         if len(item["loc"]) > 1:
             return f"unknown key '{where}'"
         return f"unknown key '{where}' ({did_you_mean(where, model.model_fields)})"
+    if item["type"] == "value_error":  # of a validator of ours, which says all
+        return f"{where}: {item['msg'].removeprefix('Value error, ')}"
     found = "" if item["type"] == "missing" else f" (found {item['input']!r})"
     return f"{where}: {item['msg']}{found}"
 

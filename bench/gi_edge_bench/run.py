@@ -15,6 +15,7 @@ from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
 from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
 from gi_edge.runtime.onnxruntime import open_session
+from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
 from gi_edge_bench.environment import environment_now
 from gi_edge_bench.parity import HeldOut, dataset_frames, packed_frames, parity_pass
@@ -41,9 +42,11 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
     manifest = bundle.manifest
     entries = [bundle.model(precision) for precision in settings.precisions]
     if not entries:
-        entries = [entry for entry in bundle.models("onnxruntime") if entry.precision != "bf16"]
-        if any(entry.precision == "bf16" for entry in manifest.models):
-            progress.say(f"{manifest.name} bf16: left out, ONNX Runtime lacks its operators; it is for TensorRT")
+        entries = [entry for entry in bundle.models("onnxruntime") if entry.precision not in NOT_IN_ONNX_RUNTIME]
+        lacking = sorted({entry.precision for entry in manifest.models}.intersection(NOT_IN_ONNX_RUNTIME))
+        if lacking:
+            words = ", ".join(lacking)
+            progress.say(f"{manifest.name} {words}: left out, ONNX Runtime lacks its operators; it is for TensorRT")
     held_out = _held_out(target, bundle, progress)
     models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)
     return BundleRun(

@@ -3,9 +3,9 @@
     python bench/studies/methods.py --workspace DIR --data hyperkvasir-5=DIR --data wce-bleeding=DIR --weights FILE
 
 Every number comes from the commands that a user types; they are in the result. Per data set one split, grouped as
-`gi-edge data split` groups by default; per method the learning rate of the higher validation macro-F1 on the first
-seed; then every seed trained with it, and the methods compared on the same test frames. Adapters that are there already
-are kept, so that a stopped study goes on where it was.
+`gi-edge data split` groups by default; per method the learning rate of the higher validation macro-F1 on the first seed
+of the first data set; then every data set and seed trained with it, and the methods compared on the same test frames.
+Adapters that are there already are kept, so that a stopped study goes on where it was.
 """
 
 from __future__ import annotations
@@ -56,28 +56,27 @@ class Study:
         found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         return found
 
-    def of_dataset(self, dataset: str, seeds: list[int]) -> dict[str, Any]:
-        """Choose rates on the first seed, train all seeds, compare the methods seed by seed."""
+    def split(self, dataset: str) -> None:
+        """Make the split of a data set unless it is there."""
         if not (self.workspace / "splits" / f"{dataset}.csv").exists():
             self.gi_edge("data", "split", "--dataset", dataset)
-        tried = {
-            method: {rate: best_val(self.train(dataset, method, rate, seeds[0])) for rate in rates}
+
+    def tried_rates(self, dataset: str, seed: int) -> dict[str, dict[float, float]]:
+        """Return the validation macro-F1 of every method and learning rate."""
+        self.split(dataset)
+        return {
+            method: {rate: best_val(self.train(dataset, method, rate, seed)) for rate in rates}
             for method, rates in RATES.items()
         }
-        chosen = {method: max(rates, key=lambda rate: rates[rate]) for method, rates in tried.items()}
+
+    def of_dataset(self, dataset: str, chosen: dict[str, float], seeds: list[int]) -> dict[str, Any]:
+        """Train all seeds at the chosen rates and compare the methods seed by seed."""
+        self.split(dataset)
         comparisons = []
         for seed in seeds:
             names = [self.train(dataset, method, rate, seed)["name"] for method, rate in chosen.items()]
-            comparisons.append(json.loads(self.gi_edge("compare", *names, "--json")))
-        return {
-            "dataset": dataset,
-            "validation_macro_f1_by_rate": {
-                method: {f"{rate:g}": score for rate, score in rates.items()} for method, rates in tried.items()
-            },
-            "chosen_rate": chosen,
-            "seeds": seeds,
-            "comparisons": [slim(item) for item in comparisons],
-        }
+            comparisons.append(slim(json.loads(self.gi_edge("compare", *names, "--json"))))
+        return {"dataset": dataset, "seeds": seeds, "comparisons": comparisons}
 
 
 def best_val(manifest: dict[str, Any]) -> float:
@@ -143,10 +142,16 @@ def main() -> None:
         lines.append(f'[datasets.{name}]\npath = "{Path(folder).resolve()}"\n')
     (given.workspace / "gi-edge.toml").write_text("\n".join(lines), encoding="utf-8")
     study = Study(given.workspace, ["--image-size", str(given.image_size), "--epochs", str(given.epochs)])
-    found = [study.of_dataset(name, list(range(given.seeds))) for name in names]
+    tried = study.tried_rates(names[0], seed=0)
+    chosen = {method: max(rates, key=lambda rate: rates[rate]) for method, rates in tried.items()}
+    found = [study.of_dataset(name, chosen, list(range(given.seeds))) for name in names]
     result = {
         "environment": environment_now().model_dump(mode="json"),
         "base_weights": given.weights.name,
+        "validation_macro_f1_by_rate": {
+            method: {f"{rate:g}": score for rate, score in rates.items()} for method, rates in tried.items()
+        },
+        "chosen_rate": chosen,
         "commands": study.commands,
         "datasets": found,
     }

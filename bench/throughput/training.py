@@ -131,7 +131,7 @@ def ours(given: argparse.Namespace, changed: dict[str, str]) -> Stamped:
             score=lambda: Validation(0.0, 1.0),
         )
         accelerator = accelerator_from_settings(settings, device)
-        checkpoint = CheckpointFile(Path(folder) / "checkpoint.safetensors", "")
+        checkpoint = CheckpointFile(Path(folder) / "checkpoint.safetensors", {})
         fit(fitting, settings, accelerator, checkpoint, RunState(), Silent())
     return batches
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +13,14 @@ from gi_edge.artifacts.bundle import LABELS_FILE, PREPROCESS_FILE, Bundle, Model
 from gi_edge.artifacts.engine import engine_folders, read_engine
 from gi_edge.artifacts.manifest import ENGINES_FOLDER, MANIFEST
 from gi_edge.config import Value, json_from_value
-from gi_edge.errors import ArtifactError, GateError, GiEdgeError
+from gi_edge.errors import ArtifactError, GateError, GiEdgeError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
+from gi_edge.metrics.calibration import softmax
+from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT
+from gi_edge_export.properties import model_properties
+
+_PROBABILITY_ERROR = 1e-5
+"""Two softmaxes in fp32 differ by a few of its roundings, 6e-8 each."""
 
 
 class Check(Value):
@@ -70,6 +75,8 @@ def _checks(bundle: Bundle) -> Iterator[Check]:
 def _asked(name: str, question: Callable[[], str]) -> Check:
     try:
         return Check(name=name, status="pass", detail=question())
+    except RuntimeUnavailableError as error:  # says something of this machine, nothing of the bundle
+        return Check(name=name, status="skipped", detail=error.message)
     except GiEdgeError as error:
         return Check(name=name, status="fail", detail=error.message)
 
@@ -102,14 +109,17 @@ def _reference(bundle: Bundle) -> str:
 
 def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
     yield _asked(f"{model.path} verdict", lambda: _verdict(bundle, model))
-    if find_spec("onnx") is not None:
-        yield _asked(f"{model.path} graph", lambda: _graph(bundle, model))
-    elif find_spec("onnxruntime") is not None:
-        yield _asked(f"{model.path} loads", lambda: _loads(bundle, model))
-        yield Check(name=f"{model.path} graph", status="skipped", detail="types and properties need: pip install onnx")
+    name = f"{model.path} graph"
+    if find_spec("onnx") is None:
+        graph = Check(name=name, status="skipped", detail="types and shapes need: pip install onnx")
     else:
-        detail = "needs: pip install onnx, or pip install 'gi-edge[cuda]' to load it at least"
-        yield Check(name=f"{model.path} graph", status="skipped", detail=detail)
+        graph = _asked(name, lambda: _graph(bundle, model))
+    yield graph
+    name = f"{model.path} answers"
+    if find_spec("onnxruntime") is None:
+        yield Check(name=name, status="skipped", detail="needs: pip install 'gi-edge[cuda]'")
+    elif graph.status != "fail":
+        yield _asked(name, lambda: _answers(bundle, model))
 
 
 def _verdict(bundle: Bundle, model: ModelEntry) -> str:
@@ -123,7 +133,7 @@ def _verdict(bundle: Bundle, model: ModelEntry) -> str:
 def _graph(bundle: Bundle, model: ModelEntry) -> str:
     import onnx
 
-    from gi_edge_export.graph import properties_of
+    from gi_edge_export.graph import properties_of, tensors_of
     from gi_edge_export.graph_types import check_graph_precision
 
     path = bundle.path / model.path
@@ -134,25 +144,40 @@ def _graph(bundle: Bundle, model: ModelEntry) -> str:
         raise _wrong(f"onnx refuses it: {str(error).splitlines()[0]}") from error
     kept = model.quantisation.kept if model.quantisation else ()
     check_graph_precision(graph, model.precision, kept)
-    properties = properties_of(graph)
-    _agree("property gi_edge.precision", properties.get("gi_edge.precision"), model.precision)
-    _agree("property gi_edge.classes", _json(properties, "gi_edge.classes"), list(bundle.manifest.classes))
-    promised = bundle.manifest.preprocess.model_dump(mode="json")
-    _agree("property gi_edge.preprocess", _json(properties, "gi_edge.preprocess"), promised)
-    return f"onnx.checker, types {model.precision}, classes and preprocess as in the manifest"
+    opset = next((item.version for item in graph.opset_import if item.domain == ""), None)
+    _agree("opset", opset, model.opset)
+    classes, side = len(bundle.manifest.classes), bundle.manifest.preprocess.size_px
+    takes = (PIXEL_INPUT, (side, side, 3)) if model.input == "uint8" else (FLOAT_INPUT, (3, side, side))
+    inputs, outputs = ([(item.name, item.dims) for item in items] for items in tensors_of(graph))
+    _agree("inputs", inputs, [takes])
+    _agree("outputs", outputs, [("logits", (classes,)), ("probabilities", (classes,))])
+    _properties(bundle, model, properties_of(graph))
+    return f"onnx.checker, types {model.precision}, inputs, outputs and properties as in the manifest"
 
 
-def _json(properties: dict[str, str], key: str) -> object:
-    try:
-        return json.loads(properties.get(key, "null"))
-    except ValueError:
-        return None
+def _properties(bundle: Bundle, model: ModelEntry, found: dict[str, str]) -> None:
+    promised = model_properties(bundle.manifest, bundle.manifest.adapter_sha256, model.precision)
+    for key, value in promised.items():
+        _agree(f"property {key}", found.get(key), value)
 
 
-def _loads(bundle: Bundle, model: ModelEntry) -> str:
+def _answers(bundle: Bundle, model: ModelEntry) -> str:
+    """Run two frames of random pixels: which frames does not matter to what is asked."""
     from gi_edge.runtime.onnxruntime import open_session
 
-    return f"in {open_session(bundle.path / model.path, 'cpu').runtime}"
+    session = open_session(bundle.path / model.path, "cpu")
+    _properties(bundle, model, session.properties)
+    side, temperature = bundle.manifest.preprocess.size_px, bundle.manifest.temperature
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    logits, probabilities = session.run_both(pixels)
+    _agree("shape of the logits", logits.shape, (2, len(bundle.manifest.classes)))
+    error = float(np.abs(probabilities - softmax(logits, temperature)).max())
+    if not error <= _PROBABILITY_ERROR:
+        raise _wrong(
+            f"its probabilities are not the softmax of its logits at the manifest's temperature {temperature:g}: "
+            f"one is off by {error:.2g}"
+        )
+    return f"in {session.runtime}; probabilities are the softmax of the logits at temperature {temperature:g}"
 
 
 def _engines_folder(bundle: Bundle) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from gi_edge.data.preprocess import PreprocessSpec
@@ -85,7 +86,8 @@ class ScaledClassifier(nn.Module):
 
 
 def first_convolution(model: nn.Module) -> nn.Conv2d | None:
-    """Return the convolution that takes the image, by timm's own record of it; None if there is none of 3 channels."""
+    """Return the convolution that takes the image, by timm's own record of it; None if there is none of 3 channels
+    whose weights are used as they stand."""
     settings = getattr(model, "default_cfg", None) or {}
     name = settings.get("first_conv")
     if not isinstance(name, str):
@@ -94,5 +96,6 @@ def first_convolution(model: nn.Module) -> nn.Conv2d | None:
         layer = model.get_submodule(name)
     except AttributeError:
         return None
-    fits = isinstance(layer, nn.Conv2d) and layer.in_channels == 3 and layer.groups == 1
+    # A subclass that computes its weights anew, such as one that standardises them, would undo what is folded in.
+    fits = type(layer) in (nn.Conv2d, Conv2dSame) and layer.in_channels == 3 and layer.groups == 1
     return cast(nn.Conv2d, layer) if fits else None

@@ -32,5 +32,5 @@ def _tensors(values: Iterable[onnx.ValueInfoProto]) -> tuple[Tensor, ...]:
     for value in values:
         tensor = value.type.tensor_type
         dims = tuple(dim.dim_value for dim in tensor.shape.dim)[1:]
-        found.append(Tensor(value.name, _TRITON_TYPES[tensor.elem_type], dims))
+        found.append(Tensor(value.name, _TRITON_TYPES.get(tensor.elem_type, "TYPE_INVALID"), dims))
     return tuple(found)

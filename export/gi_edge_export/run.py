@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
+from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME
 from gi_edge_export.config import ExportJob, OnnxForm, opset_of
 from gi_edge_export.deploy import deployed_from_model, untyped_from_model
 from gi_edge_export.engine.config import EngineJob
@@ -47,8 +47,10 @@ from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
+from gi_edge_export.properties import model_properties
 from gi_edge_export.quantize.frames import CalibrationFrames, calibration_frames
 from gi_edge_export.quantize.run import int8_models
+from gi_edge_export.recorded import check_recorded
 from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.samples import write_samples
 from gi_edge_export.verify import Trained, check_model
@@ -86,6 +88,8 @@ def run(job: ExportJob, progress: Progress) -> Bundle:
             for entry in _write_models(folder, job, precision, subject, progress)
         )
         _write_bundle(folder, job, subject, (merge, headroom), models)
+        for precision in {entry.precision for entry in models}.intersection(NOT_IN_ONNX_RUNTIME if job.triton else ()):
+            progress.say(f"{precision}: left out of model_repository, ONNX Runtime lacks its operators; serve its plan")
     _build_engines(job, models, progress)
     return read_bundle(job.output)
 
@@ -116,6 +120,9 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
     trained = load_trained(adapter, job.weights, progress)
     logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
+    frames = held_out.frames
+    truth = np.array([frame.label for frame in frames], dtype=np.int64)
+    check_recorded(adapter, [frame.id for frame in frames], truth, logits)
     merged = merged_from_trained(trained)
     after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels)
     parity = parity_from_logits(logits, after, manifest.temperature)
@@ -127,11 +134,10 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
         )
     if manifest.method == "lora":
         progress.say(f"merged: logits within {parity.max_abs_error:.1e} of the unmerged model, n = {parity.n}")
-    frames = held_out.frames
     answered = Trained(
         pixels=held_out.pixels,
         logits=logits,
-        truth=np.array([frame.label for frame in frames], dtype=np.int64),
+        truth=truth,
         classes=manifest.classes,
         groups=adapter.split.groups_of(frame.id for frame in frames),
         temperature=manifest.temperature,
@@ -162,24 +168,12 @@ def _write_models(
             yield _judged(job, (precision, made.path, made.quantisation), classifier, subject, progress)
         return
     path = folder / f"model.{precision}.onnx"
+    adapter = subject.adapter
     form = OnnxForm(input=job.input, temperature=subject.trained.temperature, opset=opset_of(precision))
-    check_graph_precision(write_onnx(path, network, spec, _properties(subject.adapter, precision), form), precision)
+    known = model_properties(adapter.manifest, sha256_file(adapter.path / MANIFEST), precision)
+    properties = {"gi_edge.name": adapter.manifest.name, **known}
+    check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
     yield _judged(job, (precision, path, None), classifier, subject, progress)
-
-
-def _properties(adapter: Adapter, precision: Precision) -> dict[str, str]:
-    manifest = adapter.manifest
-    return {
-        "gi_edge.name": manifest.name,
-        "gi_edge.precision": precision,
-        "gi_edge.classes": json.dumps(manifest.classes),
-        "gi_edge.temperature": repr(manifest.temperature),
-        "gi_edge.preprocess": json.dumps(manifest.preprocess.model_dump(mode="json")),
-        "gi_edge.backbone_licence": manifest.backbone.licence,
-        "gi_edge.dataset_licence": manifest.dataset.licence,
-        "gi_edge.backbone_sha256": manifest.backbone.weights_sha256,
-        "gi_edge.adapter_sha256": sha256_file(adapter.path / MANIFEST),
-    }
 
 
 def _judged(

@@ -35,7 +35,7 @@ class ComparedAdapter(Value):
     train_seconds: float | None
     """Wall time of the training loop, resumed parts together; None where it was not recorded."""
     peak_memory_bytes: int | None
-    """Largest memory of the training process (on a GPU: of PyTorch on it)."""
+    """Largest memory of the main training process, without the files it maps (on a GPU: of PyTorch on it)."""
     evaluation: Evaluation
     differences: dict[str, Difference]
     """By score: this adapter minus the first on the same resampled frames; empty for the first."""

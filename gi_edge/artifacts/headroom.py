@@ -68,5 +68,5 @@ class Headroom(Value):
             f"{tight.largest:,.0f} of {FP16_LARGEST:,.0f} ({tight.share:.2%})"
         )
         if naive is None:
-            return f"{text}; a graph all in half would hold as well"
-        return f"{text}; a graph all in half would overflow at {naive.block} ({naive.naive_overflow})"
+            return f"{text}; sums in half would hold as well"
+        return f"{text}; sums in half would overflow at {naive.block} ({naive.naive_overflow})"

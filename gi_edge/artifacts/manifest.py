@@ -16,7 +16,7 @@ from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.spec import DatasetSpec, read_spec
 from gi_edge.data.split import SplitKind
-from gi_edge.errors import ArtifactError
+from gi_edge.errors import ArtifactError, ConfigError
 from gi_edge.files import sha256_file
 from gi_edge.metrics.temperature import Calibration
 
@@ -91,7 +91,8 @@ class Provenance(Value):
     train_seconds: float | None = None
     """Wall time of the training loop, resumed parts together."""
     peak_memory_bytes: int | None = None
-    """Largest memory of the training process; on a GPU, what PyTorch held there."""
+    """Largest memory of the main process while it trained, resumed parts together: on a GPU what PyTorch held there, on
+    a CPU without mapped files, such as the frame cache, where the C library is glibc."""
 
 
 class Manifest(Value):
@@ -172,7 +173,11 @@ def read_manifest(folder: Path, model: type[M], kind: str, remake: str) -> M:
             f"{folder} has schema {data.get('schema_version')!r}; this gi-edge reads {SCHEMA_VERSION}",
             fix=f"update gi-edge, or make it anew: {remake}",
         )
-    manifest = value_from_mapping(model, data, source=str(path))
+    try:
+        manifest = value_from_mapping(model, data, source=str(path))
+    except ConfigError as error:
+        fault = f"another version of gi-edge wrote {folder}, or it was altered: {error.message}"
+        raise ArtifactError(fault, fix=f"make it anew: {remake}") from error
     aside = (MANIFEST, ENGINES_FOLDER) if kind == "bundle" else (MANIFEST,)
     check_files(folder, manifest.files, remake, aside)
     return manifest

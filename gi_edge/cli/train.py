@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gi_edge.cli.options import F, data_options, force_option
+from gi_edge.errors import GiEdgeError
 
 if TYPE_CHECKING:
     from gi_edge.progress import Progress
     from gi_edge.workspace import DatasetEntry, Workspace
     from gi_edge_training.config import TrainJob
+
+_LAUNCHER_ACTS_WITHIN_S = 5
 
 _SETTINGS = (
     click.option("--method", type=click.Choice(["lora", "full", "probe"]), help="What trains beside the classifier."),
@@ -116,17 +122,20 @@ def command(**given: Any) -> None:  # noqa: ANN401
     from gi_edge.cli.datasets import chosen_datasets
     from gi_edge.deps import extra
     from gi_edge.files import check_writable
+    from gi_edge.progress import Silent
     from gi_edge.report.evaluation_text import table_from_evaluation
 
     place = workspace()
-    progress = ConsoleProgress()
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun's and accelerate's number of a process
+    progress: Progress = ConsoleProgress() if leads else Silent()
     chosen = chosen_datasets(place, **{key: given[key] for key in ("dataset", "data", "spec", "exclude")})
     if given["name"] and len(chosen) > 1:
         raise click.UsageError(f"--name fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
     if given["split"] and len(chosen) > 1:
         raise click.UsageError(f"--split fits one dataset, but {len(chosen)} are to be trained; add --dataset NAME")
-    jobs = [_job(place, name, entry, given, progress) for name, entry in chosen.items()]
-    if os.environ.get("RANK", "0") == "0":  # torchrun's and accelerate's number of a process; the first one tells
+    with _told_once():
+        jobs = [_job(place, name, entry, given, progress) for name, entry in chosen.items()]
+    if leads:
         for job in jobs:
             check_writable(job.output, force=job.force)
     with extra("train"):
@@ -145,6 +154,18 @@ def command(**given: Any) -> None:  # noqa: ANN401
         else:
             print_table(table_from_evaluation(result_from_evaluation(manifest, adapter.split, manifest.evaluation)))
         progress.say(f"wrote {shown_path(adapter.path)}; next: gi-edge export --adapter {job.name} --fp16")
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Where a launcher started several processes, let the first of each machine tell what all of them find wrong."""
+    try:
+        yield
+    except GiEdgeError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        time.sleep(_LAUNCHER_ACTS_WITHIN_S)  # it ends all as soon as one has ended
+        raise SystemExit(error.exit_code) from None
 
 
 def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any], progress: Progress) -> TrainJob:

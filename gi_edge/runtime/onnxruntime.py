@@ -26,23 +26,36 @@ class OnnxRuntimeSession:
         self.runtime = f"onnxruntime {ort.__version__}"
         self.provider: str = session.get_providers()[0]
         self.widens_half = self.provider == _PROVIDER_NAMES["cpu"]
-        self._scaling = _scaling_of(session)
+        self.properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        """Metadata of the file."""
+        self._scaling = _scaling_of(session.get_inputs()[0].name, self.properties)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the file wants that."""
-        if self._scaling is None:
-            feed: dict[str, NDArray[np.uint8] | NDArray[np.float32]] = {PIXEL_INPUT: pixels}
-        else:
-            feed = {FLOAT_INPUT: images_from_pixels(pixels, self._scaling)}
-        (logits,) = self._session.run(["logits"], feed)
+        (logits,) = self._session.run(["logits"], self._feed(pixels))
         result: NDArray[np.float32] = logits
         return result
 
+    def run_both(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As run, with the probabilities that the file itself makes of the logits, both float32 [n, classes].
 
-def _scaling_of(session: ort.InferenceSession) -> PreprocessSpec | None:
-    if session.get_inputs()[0].name != FLOAT_INPUT:
+        Raises: ArtifactError if the file gives no probabilities.
+        """
+        if "probabilities" not in [output.name for output in self._session.get_outputs()]:
+            raise ArtifactError("the model file gives no probabilities", fix="gi-edge export again")
+        logits, probabilities = self._session.run(["logits", "probabilities"], self._feed(pixels))
+        return logits, probabilities
+
+    def _feed(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
+        if self._scaling is None:
+            return {PIXEL_INPUT: pixels}
+        return {FLOAT_INPUT: images_from_pixels(pixels, self._scaling)}
+
+
+def _scaling_of(input_name: str, properties: dict[str, str]) -> PreprocessSpec | None:
+    if input_name != FLOAT_INPUT:
         return None
-    recorded = session.get_modelmeta().custom_metadata_map.get("gi_edge.preprocess")
+    recorded = properties.get("gi_edge.preprocess")
     if recorded is None:
         raise ArtifactError(
             "the model file takes scaled images and does not say how to scale them", fix="gi-edge export again"

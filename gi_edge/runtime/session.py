@@ -8,7 +8,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gi_edge.metrics.parity import Precision
+
 Provider = Literal["cpu", "cuda"]
+NOT_IN_ONNX_RUNTIME: tuple[Precision, ...] = ("bf16",)
+"""What ONNX Runtime has not all operators for: its Conv takes no bfloat16, on a CPU or with CUDA."""
 PIXEL_INPUT = "pixels"
 """Input of a model file that scales inside: uint8 [N, size, size, 3] RGB."""
 FLOAT_INPUT = "images"

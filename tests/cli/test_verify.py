@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -19,12 +20,14 @@ def bundle(workspace, tmp_path):
     return Path(shutil.copytree(workspace / "bundles" / "lesions", tmp_path / "bundles" / "lesions"))
 
 
-def reseal(bundle):
+def reseal(bundle, *, verdicts=True):
     """Enter the present hashes into the manifest, so that only the content can give a change away."""
     content = json.loads((bundle / MANIFEST).read_text())
     for entry in content["files"]:
         path = bundle / entry["path"]
         entry.update(size_bytes=path.stat().st_size, sha256=sha256_file(path))
+    for model in content["models"] if verdicts else ():
+        model["verdict"]["file_sha256"] = sha256_file(bundle / model["path"])
     (bundle / MANIFEST).write_text(json.dumps(content))
 
 
@@ -87,6 +90,33 @@ def swap_classes_in_the_graph(bundle):
     onnx.save(graph, path)
 
 
+def change_properties(bundle, **change):
+    path = bundle / "model.fp16.onnx"
+    graph = onnx.load(path)
+    for item in graph.metadata_props:
+        item.value = change.get(item.key.removeprefix("gi_edge."), item.value)
+    onnx.save(graph, path)
+
+
+def hotter_manifest(bundle):
+    """Of a softer temperature than the files were made with, their properties changed along."""
+    listing = bundle / MANIFEST
+    content = json.loads(listing.read_text())
+    content["temperature"] *= 2
+    content["models"] = [item for item in content["models"] if item["precision"] == "fp16"]
+    (bundle / "model.fp32.onnx").unlink()
+    content["files"] = [item for item in content["files"] if item["path"] != "model.fp32.onnx"]
+    listing.write_text(json.dumps(content))
+    change_properties(bundle, temperature=repr(content["temperature"]))
+
+
+def other_input_form(bundle):
+    listing = bundle / MANIFEST
+    content = json.loads(listing.read_text())
+    content["models"][1]["input"] = "float"
+    listing.write_text(json.dumps(content))
+
+
 def other_types_in_the_graph(bundle):
     shutil.copyfile(bundle / "model.fp32.onnx", bundle / "model.fp16.onnx")
 
@@ -121,6 +151,11 @@ def engine_without_sidecar(bundle):
         (lambda b: change_reference(b, label=lambda a: a[1:]), "reference", "number of labels"),
         (lambda b: change_reference(b, frame=lambda a: np.char.add(a, "x")), "reference", "frames"),
         (swap_classes_in_the_graph, "model.fp16.onnx graph", "gi_edge.classes"),
+        (lambda b: change_properties(b, temperature="9.0"), "model.fp16.onnx graph", "gi_edge.temperature"),
+        (lambda b: change_properties(b, adapter_sha256="0" * 64), "model.fp16.onnx graph", "gi_edge.adapter_sha256"),
+        (lambda b: change_properties(b, dataset_licence="CC0"), "model.fp16.onnx graph", "gi_edge.dataset_licence"),
+        (other_input_form, "model.fp16.onnx graph", "inputs: found [('pixels', (64, 64, 3))]"),
+        (hotter_manifest, "model.fp16.onnx answers", "not the softmax of its logits"),
         (other_types_in_the_graph, "model.fp16.onnx graph", "fp16 was asked for, but"),
         (break_the_graph, "model.fp32.onnx graph", "onnx refuses it"),
         (stray_file, "engines folder", "engines/model.plan: no engine's"),
@@ -137,18 +172,56 @@ def test_what_the_hashes_cannot_show_is_found(bundle, gi_edge, damage, check, de
     assert check in done.err
 
 
+def test_a_verdict_about_another_file_is_found(bundle, gi_edge):
+    path = bundle / "model.fp32.onnx"
+    graph = onnx.load(path)
+    graph.producer_name = "somebody else"
+    onnx.save(graph, path)
+    reseal(bundle, verdicts=False)
+    done, found = answers(gi_edge, bundle)
+    assert done.code == 3
+    assert {name for name, item in found.items() if item["status"] == "fail"} == {"model.fp32.onnx verdict"}
+    assert "sha256" in found["model.fp32.onnx verdict"]["detail"]
+
+
 def test_without_onnx_the_graph_is_loaded_and_the_rest_said_to_be_skipped(bundle, gi_edge, monkeypatch):
     real = __import__("importlib.util").util.find_spec
     monkeypatch.setattr("gi_edge_export.bundle_check.find_spec", lambda name: None if name == "onnx" else real(name))
     done, found = answers(gi_edge, bundle)
     assert done.code == 0, done.err
-    assert found["model.fp16.onnx loads"]["status"] == "pass"
+    assert found["model.fp16.onnx answers"]["status"] == "pass"
+    assert "probabilities are the softmax" in found["model.fp16.onnx answers"]["detail"]
     assert found["model.fp16.onnx graph"]["status"] == "skipped"
     assert "pip install onnx" in found["model.fp16.onnx graph"]["detail"]
     break_the_graph(bundle)
     reseal(bundle)
     done, found = answers(gi_edge, bundle)
-    assert (done.code, found["model.fp32.onnx loads"]["status"]) == (3, "fail")
+    assert (done.code, found["model.fp32.onnx answers"]["status"]) == (3, "fail")
+
+
+def test_a_model_that_onnxruntime_cannot_compute_is_skipped_not_called_damaged(bundle, gi_edge):
+    graph = onnx.load(bundle / "model.fp16.onnx")
+    for item in (*graph.graph.node, *graph.graph.initializer):
+        if isinstance(item, onnx.TensorProto) and item.data_type == onnx.TensorProto.FLOAT16:
+            wide = onnx.numpy_helper.to_array(item).astype(ml_dtypes.bfloat16)
+            item.CopyFrom(onnx.numpy_helper.from_array(wide, item.name))
+        for attribute in getattr(item, "attribute", ()):
+            if attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT16:
+                attribute.i = onnx.TensorProto.BFLOAT16
+    graph.opset_import[0].version = 22
+    del graph.graph.value_info[:]
+    for item in graph.metadata_props:
+        item.value = "bf16" if item.key == "gi_edge.precision" else item.value
+    onnx.save(graph, bundle / "model.fp16.onnx")
+    listing = bundle / MANIFEST
+    content = json.loads(listing.read_text())
+    content["models"][1].update(precision="bf16", opset=22)
+    listing.write_text(json.dumps(content))
+    reseal(bundle)
+    done, found = answers(gi_edge, bundle)
+    assert (done.code, found["model.fp16.onnx graph"]["status"]) == (0, "pass"), done.err
+    assert found["model.fp16.onnx answers"]["status"] == "skipped"
+    assert "cannot compute model.fp16.onnx" in found["model.fp16.onnx answers"]["detail"]
 
 
 def test_no_bundle_of_that_name_is_an_ordinary_error(bundle, gi_edge):

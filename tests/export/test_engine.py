@@ -21,14 +21,14 @@ from onnx import TensorProto, helper, numpy_helper
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.engine import BatchRange, EngineTarget, read_engines
 from gi_edge.artifacts.manifest import MANIFEST
-from gi_edge.errors import ArtifactError, ConfigError, RuntimeUnavailableError
+from gi_edge.errors import ArtifactError, ConfigError, GateError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
 from gi_edge.progress import Silent
 from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.tensorrt import Toolkit, load_toolkit
 from gi_edge_export.engine.build import build_plan, parse_onnx
 from gi_edge_export.engine.config import EngineJob, EngineSettings
-from gi_edge_export.engine.layers import typed_layers
+from gi_edge_export.engine.layers import check_layers, typed_layers
 from gi_edge_export.engine.run import build_engine
 from gi_edge_export.engine.timings import timings_path
 
@@ -203,6 +203,18 @@ def test_products_with_a_vector_of_ones_are_sums_and_int8_is_seen_behind_its_deq
     assert found["energy"] == found["total"] == ("sum", "fp32")
     assert found["product"] == ("matrix", "int8")
     assert found["plain"] == ("matrix", "fp32")
+
+
+def test_a_softmax_in_half_is_a_sum_that_no_engine_may_have(rtx, tmp_path):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["half", "w"], ["scores"], name="product"),
+        helper.make_node("Softmax", ["scores"], ["shares"], name="attention"),
+        helper.make_node("Cast", ["shares"], ["y"], to=TensorProto.FLOAT),
+    ]
+    parsed = parse_onnx(rtx, graph_of(tmp_path / "m.onnx", nodes, [("w", np.eye(4, dtype=np.float16)[None])]))
+    with pytest.raises(GateError, match="'attention' computes in fp16, not fp32 for sums"):
+        check_layers(parsed.layers, "fp16")
 
 
 def test_a_fixed_batch_is_refused(rtx, tmp_path):

@@ -6,7 +6,9 @@ import pytest
 import timm
 import torch
 from networks import GENERIC, PIXELS, SPEC, convnext_of, generic_of, relative
+from timm.layers import StdConv2d
 from timm.layers.grn import GlobalResponseNorm
+from timm.models.resnetv2 import ResNetV2
 from torch import nn
 from torch.nn import functional
 
@@ -153,3 +155,14 @@ def test_only_a_convnext_of_the_expected_form_is_rewritten():
     first = timm.create_model("convnext_atto", num_classes=4, depths=(1, 1, 1, 1), dims=(8, 16, 24, 32))
     for other in (tall, scaled, first, timm.create_model("resnet10t", num_classes=4)):
         assert not is_convnext_v2(other)
+
+
+def test_a_stem_that_standardises_its_weights_keeps_them():
+    torch.set_default_dtype(torch.float32)
+    shape = {"layers": (1, 1, 1, 1), "channels": (128, 128, 128, 128), "stem_chs": 32, "conv_layer": StdConv2d}
+    model = ResNetV2(**shape, num_classes=4).eval()
+    model.default_cfg = {"first_conv": "stem.conv"}
+    assert isinstance(model.stem.conv, StdConv2d)
+    nn.init.normal_(model.head.fc.weight)
+    expected = model(torch.from_numpy(images_from_pixels(PIXELS, SPEC)))
+    assert relative(deployed_from_model(model, SPEC, "fp32")(torch.from_numpy(PIXELS)), expected) < 1e-4

@@ -85,3 +85,41 @@ def test_a_widened_graph_has_no_half_left_and_the_same_weights(dtype):
     check_graph_precision(wide, "fp32")
     (found,) = ReferenceEvaluator(wide).run(None, {"x": np.ones((1, 4), np.float32)})
     assert found.tolist() == [[18.0, 22.0, 26.0]]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_product_with_a_constant_vector_is_a_sum_and_may_not_be_half(side):
+    for dtype in (np.float16, np.float32):
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        ones = onnx.numpy_helper.from_array(np.ones((1, 4) if side == 0 else (4, 1), dtype), "ones")
+        weight = onnx.numpy_helper.from_array(np.eye(4, dtype=dtype), "w")
+        names = ["ones", "m"] if side == 0 else ["m", "ones"]
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["m"], name="product"),
+            helper.make_node("MatMul", names, ["y"], name="energy"),
+        ]
+        ends = [helper.make_tensor_value_info(name, kind, [None, None]) for name in ("x", "y")]
+        graph = helper.make_model(
+            helper.make_graph(nodes, "g", ends[:1], ends[1:], [ones, weight]),
+            opset_imports=[helper.make_opsetid("", 20)],
+            ir_version=10,
+        )
+        if dtype == np.float32:
+            check_graph_precision(graph, "fp32")
+        else:
+            with pytest.raises(GateError, match="'energy' computes in FLOAT16, not FLOAT"):
+                check_graph_precision(graph, "fp16")
+
+
+def test_operators_that_are_hidden_prove_nothing():
+    graph = product(TensorProto.FLOAT16)
+    inner = helper.make_graph([], "branch", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT16, [1, 3])])
+    node = helper.make_node("If", ["c"], ["z"], name="choice", then_branch=inner, else_branch=inner)
+    graph.graph.node.append(node)
+    with pytest.raises(GateError, match="within If 'choice' are not looked into"):
+        check_graph_precision(graph, "fp16")
+    del graph.graph.node[-1]
+    body = [helper.make_node("MatMul", ["a", "b"], ["c"])]
+    graph.functions.append(helper.make_function("d", "f", ["a", "b"], ["c"], body, [helper.make_opsetid("", 20)]))
+    with pytest.raises(GateError, match="function 'f'"):
+        check_graph_precision(graph, "fp16")

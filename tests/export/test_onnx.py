@@ -14,9 +14,10 @@ import pytest
 import torch
 from networks import GENERIC, PIXELS, SPEC, convnext_of, generic_of
 from onnx.reference import ReferenceEvaluator
+from torch import nn
 
 from gi_edge.data.preprocess import images_from_pixels
-from gi_edge.errors import GateError, RuntimeUnavailableError
+from gi_edge.errors import GateError, ModelError, RuntimeUnavailableError
 from gi_edge.metrics.calibration import softmax
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.runtime.onnxruntime import open_session
@@ -225,3 +226,26 @@ def test_the_model_given_stays_as_it_was(precision):
         torch.equal(tensor, before[name]) and tensor.dtype == torch.float32
         for name, tensor in model.state_dict().items()
     )
+
+
+class _Svd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.fc(torch.linalg.svdvals(x[..., 0].float()))
+
+
+def test_an_unsupported_operator_is_one_line_that_names_it(tmp_path):
+    with pytest.raises(ModelError, match=r"cannot be written as ONNX: .*svd") as caught:
+        write_onnx(tmp_path / "m.onnx", _Svd(), SPEC, {})
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_operator_set_without_bfloat16_convolutions_is_refused(tmp_path):
+    network = deployed_from_model(convnext_of("convnextv2_atto"), SPEC, "bf16")
+    with pytest.raises(ModelError, match=r"onnx refuses the graph: .*Conv"):
+        write_onnx(tmp_path / "m.onnx", network, SPEC, {}, OnnxForm(opset=20))
+    assert list(tmp_path.iterdir()) == []

@@ -72,18 +72,17 @@ class SwappedLabels(Bgr):
         return self.honest(pixels)[:, [1, 0, 2]]
 
 
-def reorder(graph, old, new, axis, order):
-    """Put a Gather with this order between a tensor and its consumers, or before the output of the graph."""
+def reorder(graph, name, axis, order):
+    """Put a Gather with this order between the pixels and their consumers, or where the logits are made."""
     graph.graph.initializer.append(numpy_helper.from_array(np.array(order), "order"))
-    for node in graph.graph.node:
-        names = node.input if axis == 3 else node.output
-        for position, name in enumerate(names):
-            if name == old:
-                names[position] = new
-    made = helper.make_node(
-        "Gather", [old, "order"] if axis == 3 else [new, "order"], [new if axis == 3 else old], axis=axis
-    )
-    graph.graph.node.insert(0 if axis == 3 else len(graph.graph.node), made)
+    nodes = list(graph.graph.node)
+    made_at = next((place for place, node in enumerate(nodes) if name in node.output), None)
+    for node in nodes:
+        names = node.input if made_at is None else node.output
+        names[:] = ["renamed" if item == name else item for item in names]
+    ends = (name, "renamed") if made_at is None else ("renamed", name)
+    gather = helper.make_node("Gather", [ends[0], "order"], [ends[1]], axis=axis)
+    graph.graph.node.insert(0 if made_at is None else made_at + 1, gather)
 
 
 def permute_weight(graph):
@@ -95,8 +94,8 @@ def permute_weight(graph):
 
 EDITS = {
     "one weight permuted": permute_weight,
-    "BGR": lambda graph: reorder(graph, "pixels", "pixels_bgr", 3, [2, 1, 0]),
-    "labels swapped": lambda graph: reorder(graph, "logits", "logits_swapped", 1, [1, 0, 2]),
+    "BGR": lambda graph: reorder(graph, "pixels", 3, [2, 1, 0]),
+    "labels swapped": lambda graph: reorder(graph, "logits", 1, [1, 0, 2]),
 }
 
 
@@ -106,12 +105,9 @@ def honest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("honest")
     model = trained_model()
     pixels, truth = frames(1500, seed=1)
-    classifiers = {
-        "fp32": PixelClassifier(model, SPEC).eval(),
-        "fp16": deployed_from_model(model, SPEC, "fp16", "uint8"),
-    }
-    logits = logits_of(classifiers["fp32"], pixels)
-    classifiers["int8"] = deployed_from_model(model, SPEC)
+    classifiers = {precision: deployed_from_model(model, SPEC, precision) for precision in ("fp32", "fp16")}
+    logits = logits_of(PixelClassifier(model, SPEC), pixels)
+    classifiers["int8"] = classifiers["fp32"]
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
     graphs["int8"] = int8_from_fp32(graphs["int8"])
@@ -167,7 +163,7 @@ def test_a_sabotaged_int8_file_is_caught_by_its_diagnoses(honest, tmp_path, edit
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_file_with_the_wrong_scaling_is_caught_by_its_numbers(honest, tmp_path, kind):
-    write_onnx(tmp_path / "model.onnx", PixelClassifier(honest.model, WRONG[kind]).eval(), WRONG[kind], {})
+    write_onnx(tmp_path / "model.onnx", deployed_from_model(honest.model, WRONG[kind]), WRONG[kind], {})
     with pytest.raises(GateError, match="a logit is off by"):
         judged(honest, "fp32", tmp_path / "model.onnx")
 

@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.engine import BatchRange
+from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.triton import Tensor, TritonModel, config_text, write_triton_model
 
 PLAN = TritonModel(
@@ -82,6 +83,16 @@ def test_where_the_disk_has_no_links_files_are_copied(tmp_path, monkeypatch):
         ("model.onnx", "model.onnx"),
         ("model.onnx.data", "model.onnx.data"),
     ]
+
+
+def test_what_onnxruntime_cannot_load_is_left_out_of_its_repository(workspace, tmp_path):
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    single, half = bundle.manifest.models
+    models = (single, half.model_copy(update={"precision": "bf16"}))
+    for name in (single.path, half.path, "labels.txt"):
+        shutil.copyfile(bundle.path / name, tmp_path / name)
+    write_onnx_repository(tmp_path, "x", models)
+    assert [path.name for path in (tmp_path / "model_repository").iterdir()] == ["x-fp32-onnx"]
 
 
 @pytest.fixture

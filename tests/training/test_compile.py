@@ -18,7 +18,7 @@ from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings
 from gi_edge_training.engine import accelerator_from_settings
 from gi_edge_training.loader import Batch
-from gi_edge_training.loop import Fitting, fit
+from gi_edge_training.loop import Fitting, Validation, fit
 from gi_edge_training.loss import loss_from_settings
 
 CPU = torch.device("cpu")
@@ -37,10 +37,9 @@ def fitted(folder, *, compiled):
     batches = [Batch(*part, counted=len(part[0]), frames=len(part[0])) for part in parts]
     settings = TrainSettings(epochs=2, learning_rate=0.01, mixed_precision="no", compile=compiled)
     accelerator = accelerator_from_settings(settings, CPU)
-    fitting = Fitting(
-        classifier, lambda epoch: batches, loss_from_settings(settings, torch.tensor([5, 5])), lambda: 0.5
-    )
-    checkpoint = CheckpointFile(folder / f"{compiled}.safetensors", "run")
+    loss = loss_from_settings(settings, torch.tensor([5, 5]))
+    fitting = Fitting(classifier, lambda epoch: batches, loss, lambda: Validation(0.5, 1.0))
+    checkpoint = CheckpointFile(folder / f"{compiled}.safetensors", {"run": 1})
     return classifier, fit(fitting, settings, accelerator, checkpoint, RunState(), Silent())
 
 
@@ -55,7 +54,9 @@ def test_a_compiled_run_has_the_losses_and_the_names_of_a_plain_one(tmp_path, mo
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for name, value in compiled.state_dict().items():
         torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
-    kept = [CheckpointFile(tmp_path / f"{kind}.safetensors", "run").read().tensors.keys() for kind in (True, False)]
+    kept = [
+        CheckpointFile(tmp_path / f"{kind}.safetensors", {"run": 1}).read().tensors.keys() for kind in (True, False)
+    ]
     assert kept[0] == kept[1]
 
 

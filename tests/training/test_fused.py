@@ -118,3 +118,25 @@ def test_silent_channels_have_no_gradient_and_no_nan():
     with fused_blocks(model):
         _, grads = outcome(model, frames())
     assert all(torch.isfinite(grad).all() for grad in grads.values())
+
+
+def test_frozen_weights_are_cast_once():
+    """And those that train at every step, since they change."""
+    model = network("convnextv2_tiny").float()
+    casts = []
+    to = torch.Tensor.to
+
+    def counted(tensor, *given, **named):
+        if given == (torch.bfloat16,) and tensor.ndim == 2:
+            casts.append(tuple(tensor.shape))
+        return to(tensor, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patch, fused_blocks(model), torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(torch.Tensor, "to", counted)
+        model(frames().float())
+        first = list(casts)
+        model(frames().float())
+    again = casts[len(first) :]
+    assert first.count((32, 8)) == first.count((8, 32)) == 1
+    assert (32, 8) not in again
+    assert again.count((4, 8)) == first.count((4, 8)) == 1

@@ -40,6 +40,17 @@ def test_every_frame_comes_once_in_an_order_of_the_epoch():
     assert not torch.equal(first[0].pixels, epoch(1, seed=4)[0].pixels)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "smallest", "sizes"), [(10, 1, [10, 10, 1]), (10, 2, [10, 11]), (5, 2, [5, 5, 5, 6]), (40, 30, [21])]
+)
+def test_a_last_batch_that_is_too_small_joins_the_one_before(batch_size, smallest, sizes):
+    loaded = TrainingLoader(frames(), TrainSettings(batch_size=batch_size, seed=3), CPU, ALONE, smallest)
+    batches = list(loaded.epoch(1))
+    assert len(loaded) == len(sizes)
+    assert [len(batch.labels) for batch in batches] == [batch.frames for batch in batches] == sizes
+    assert Counter(torch.cat([batch.labels for batch in batches]).tolist()) == Counter(LABELS.tolist())
+
+
 @pytest.mark.parametrize("balance", ["none", "sampler"])
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_parts_of_all_processes_are_the_batches_of_one(balance, processes):

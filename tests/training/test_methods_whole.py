@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import load_file
 from support import write_frames
 from torch import nn
-from torch.utils.data import DataLoader
 
 from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.cli.main import cli
@@ -27,7 +26,8 @@ from gi_edge_export.merge import merged_from_trained
 from gi_edge_training.checkpoint import CheckpointFile, RunState
 from gi_edge_training.config import TrainSettings
 from gi_edge_training.engine import accelerator_from_settings
-from gi_edge_training.loop import Fitting, fit
+from gi_edge_training.loader import Batch
+from gi_edge_training.loop import Fitting, Validation, fit
 from gi_edge_training.loss import loss_from_settings
 
 SMALL = "--image-size 32 --epochs 2 --batch-size 8 --mixed-precision no"
@@ -207,14 +207,13 @@ def fitted(model, folder, scores, state=None, stop_after=None):
 
     random = np.random.default_rng(0)
     pixels = torch.from_numpy(random.normal(3, 2, (64, 4)).astype(np.float32))
-    labels = (pixels[:, 0] > 3).long().tolist()
-    batches = DataLoader(list(zip(pixels, labels, strict=True)), batch_size=16)
+    labels = (pixels[:, 0] > 3).long()
+    batches = [Batch(*part, counted=16, frames=16) for part in zip(pixels.split(16), labels.split(16), strict=True)]
     settings = TrainSettings(method="full", epochs=4, learning_rate=0.1, mixed_precision="no")
     given = iter(scores)
-    fitting = Fitting(
-        model, lambda _: batches, loss_from_settings(settings, torch.tensor([32, 32])), lambda: next(given)
-    )
-    checkpoint = CheckpointFile(folder / "run.safetensors", "run")
+    loss = loss_from_settings(settings, torch.tensor([32, 32]))
+    fitting = Fitting(model, lambda _: batches, loss, lambda: Validation(next(given), 1.0))
+    checkpoint = CheckpointFile(folder / "run.safetensors", {"run": 1})
     accelerator = accelerator_from_settings(settings, torch.device("cpu"))
     return fit(fitting, settings, accelerator, checkpoint, state or RunState(), Told())
 
@@ -226,7 +225,7 @@ def test_running_statistics_are_resumed_and_those_of_the_best_epoch_kept(tmp_pat
     fitted(whole, tmp_path / "whole", scores)
     with pytest.raises(KeyboardInterrupt):
         fitted(half, tmp_path, scores, stop_after=2)
-    fitted(resumed, tmp_path, scores[2:], CheckpointFile(tmp_path / "run.safetensors", "run").read())
+    fitted(resumed, tmp_path, scores[2:], CheckpointFile(tmp_path / "run.safetensors", {"run": 1}).read())
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
     assert whole.norm.num_batches_tracked == 3 * 4  # of the third epoch, the best one
     assert not torch.equal(whole.norm.running_mean, torch.zeros(4))

@@ -49,7 +49,8 @@ def two(*words, cwd):
 
 
 def tensors(place, name):
-    return safetensors.torch.load_file(place / "adapters" / name / "adapter_model.safetensors")
+    (path,) = (place / "adapters" / name).glob("*.safetensors")
+    return safetensors.torch.load_file(path)
 
 
 def manifest(place, name):
@@ -95,6 +96,15 @@ def test_two_processes_end_where_one_does_also_after_a_kill(place):
     assert_same_run(place, "killed", "two")
 
 
+def test_full_fine_tuning_in_two_processes_ends_where_one_does(place):
+    words = [*SMALL[:9], *SMALL[11:], "--epochs", 2, "--method", "full", "--learning-rate", "1e-4"]  # without --rank
+    alone = gi_edge_process(*words, "--name", "full-one", cwd=place, OMP_NUM_THREADS="1")
+    assert alone.code == 0, alone.err
+    code, _, err = two(*words, "--name", "full-two", cwd=place)
+    assert code == 0, err
+    assert_same_run(place, "full-two", "full-one")
+
+
 def test_ctrl_c_ends_both_with_one_message(place):
     running = start_two(*SMALL, "--epochs", 40, "--name", "stopped", cwd=place)
     with running:
@@ -109,8 +119,17 @@ def test_ctrl_c_ends_both_with_one_message(place):
     assert "--resume\n" in rest
 
 
-def test_an_error_in_both_is_told_once_and_ends_both(place):
-    code, _, err = two(*SMALL, "--data", "nowhere", "--name", "none", cwd=place)
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "nowhere"], "there is no folder nowhere"),
+        (["--set", "batchsize=3"], "did you mean 'batch_size'?"),
+        (["--backbone", "nope"], "no backbone 'nope'"),
+    ],
+    ids=["data", "setting", "backbone"],
+)
+def test_an_error_in_both_is_told_once_and_ends_both(place, words, told):
+    code, _, err = two(*SMALL, *words, "--name", "none", cwd=place)
     assert code == 1
     assert err.count("error: ") == 1
-    assert "there is no folder nowhere" in err
+    assert told in err

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import timm
+import torch
+from PIL import Image
 
 import gi_edge_training.data as training_data
 import gi_edge_training.run as training_run
@@ -48,7 +53,12 @@ def test_a_disk_that_fills_up_costs_one_epoch(frames, gi_edge, monkeypatch):
     assert "cannot write" in full.err
     assert "No space left on device; 0.2 MB are needed and" in full.err
     assert "To mend: free 0.2 MB or choose another folder, then the same command with --resume" in full.err
-    assert sorted(path.name for path in (place / "adapters").iterdir()) == [".full.unfinished.safetensors", "whole"]
+    assert sorted(path.name for path in (place / "adapters").iterdir()) == [
+        ".full.unfinished.safetensors",
+        "full.augmentation.png",
+        "whole",
+        "whole.augmentation.png",
+    ]
     resumed = gi_edge(*SMALL, "--name", "full", "--resume", cwd=place)
     assert resumed.code == 0, resumed.err
     assert "resuming after epoch 1 of 3" in resumed.err
@@ -117,3 +127,33 @@ def test_a_second_run_on_the_same_output_is_refused_by_the_number_of_the_first(f
     assert second.code == 1
     assert f"process {os.getpid()} is writing" in second.err
     assert (place / "adapters" / ".a.unfinished.safetensors").read_bytes() == b"of the first run"
+
+
+def test_a_divergence_in_the_last_step_is_told(frames, gi_edge):
+    """The loss of the only batch is finite; what its step makes of the weights is not."""
+    done = gi_edge(*SMALL, "--epochs", 1, "--batch-size", 64, "--learning-rate", "1e30", cwd=frames.parent)
+    assert done.code == 1
+    assert "error: the validation loss became nan in epoch 1. To mend: --learning-rate 1e+29" in done.err
+
+
+def test_frames_that_changed_are_no_resumed_run(frames, gi_edge, monkeypatch):
+    place = frames.parent
+    fsync_that_finds_the_disk_full(monkeypatch, at=2)
+    assert gi_edge(*SMALL, "--name", "a", cwd=place).code == 1
+    image = next((frames / "red lesion").iterdir())
+    Image.open(image).rotate(180).save(image)
+    other = gi_edge(*SMALL, "--name", "a", "--resume", "--rank", 4, cwd=place)
+    assert other.code == 1
+    assert "is another: it had other frames; rank was 2, now 4" in other.err
+
+
+def test_batch_normalisation_never_sees_one_frame_alone(frames, gi_edge):
+    """At 32 px the last layers of ResNet have one value per frame and channel."""
+    place = frames.parent
+    torch.manual_seed(0)
+    safetensors.torch.save_file(timm.create_model("resnet10t").state_dict(), place / "base.safetensors")
+    words = [*SMALL[:3], "--image-size", 32, "--epochs", 1, "--batch-size", 21, "--holdout-fraction", 0.2]
+    words += ["--method", "full", "--learning-rate", "1e-4", "--backbone", "resnet10t", "--weights", "base.safetensors"]
+    done = gi_edge(*words, "--json", "--tracker", "none", cwd=place)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["split"]["train"] % 21 == 1

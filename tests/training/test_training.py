@@ -56,7 +56,7 @@ def fitted(model, settings, folder, *, scores=(0.5,), state=None, heard=None):
 
     settings = settings.model_copy(update={"mixed_precision": "no"})
     fitting = Fitting(model, lambda epoch: separable(), loss_from_settings(settings, torch.tensor([32, 32])), score)
-    checkpoint = CheckpointFile(folder / "run.safetensors", "run")
+    checkpoint = CheckpointFile(folder / "run.safetensors", {"run": 1})
     accelerator = accelerator_from_settings(settings, torch.device("cpu"))
     return fit(fitting, settings, accelerator, checkpoint, state or RunState(), heard or Silent())
 
@@ -80,7 +80,7 @@ def test_the_weights_of_the_first_best_epoch_are_kept(tmp_path):
     model = Linear()
     history = fitted(model, settings, tmp_path, scores=(0.2, 0.6, 0.6, 0.1))
     assert best_epoch(history) == 2
-    tensors = CheckpointFile(tmp_path / "run.safetensors", "run").read().tensors
+    tensors = CheckpointFile(tmp_path / "run.safetensors", {"run": 1}).read().tensors
     assert torch.equal(model.head.weight, tensors["best/head.weight"])
     assert not torch.equal(model.head.weight, tensors["weights/head.weight"])
 
@@ -110,7 +110,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
     with pytest.raises(Killed):
         fitted(half, settings, tmp_path, scores=scores, heard=KilledAfterTwo())
-    state = CheckpointFile(tmp_path / "run.safetensors", "run").read()
+    state = CheckpointFile(tmp_path / "run.safetensors", {"run": 1}).read()
     assert [record.epoch for record in state.history] == [1, 2]
     resumed = Linear()
     assert fitted(resumed, settings, tmp_path, scores=scores[2:], state=state) == history
@@ -118,10 +118,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert torch.equal(resumed.head.bias, whole.head.bias)
 
 
-def test_the_state_of_another_run_is_refused(tmp_path):
-    fitted(Linear(), TrainSettings(epochs=1), tmp_path)
-    with pytest.raises(ArtifactError, match="had other settings"):
-        CheckpointFile(tmp_path / "run.safetensors", "another").read()
+def test_the_state_of_another_run_is_refused_and_told_apart(tmp_path):
+    mine = {"run": 1, "frames": "a" * 64, "epochs": 3}
+    path = tmp_path / "run.safetensors"
+    CheckpointFile(path, mine).write(RunState(seconds=1.5, peak_memory_bytes=7))
+    assert CheckpointFile(path, mine).read() == RunState(seconds=1.5, peak_memory_bytes=7)
+    with pytest.raises(ArtifactError, match="is another: it had other frames; run was 1, now 2 →"):
+        CheckpointFile(path, {**mine, "run": 2, "frames": "b" * 64}).read()
 
 
 def test_accumulated_batches_take_one_step(tmp_path):
@@ -136,7 +139,7 @@ def test_accumulated_batches_take_one_step(tmp_path):
             Fitting(model, lambda epoch, batches=batches: batches, loss, lambda: Validation(0.5, 1.0)),
             own,
             accelerator_from_settings(own, torch.device("cpu")),
-            CheckpointFile(tmp_path / f"{accumulate}.safetensors", "run"),
+            CheckpointFile(tmp_path / f"{accumulate}.safetensors", {"run": 1}),
             RunState(),
             Silent(),
         )
@@ -153,10 +156,10 @@ def test_the_loss_told_is_the_mean_over_frames(tmp_path):
     with torch.no_grad():
         expected = torch.cat([loss(model(batch.pixels), batch.labels) for batch in batches]).mean()
     history = fit(
-        Fitting(model, lambda epoch: batches, loss, lambda: 0.5),
+        Fitting(model, lambda epoch: batches, loss, lambda: Validation(0.5, 1.0)),
         own,
         accelerator_from_settings(own, torch.device("cpu")),
-        CheckpointFile(tmp_path / "run.safetensors", "run"),
+        CheckpointFile(tmp_path / "run.safetensors", {"run": 1}),
         RunState(),
         Silent(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,9 @@ from gi_edge.artifacts.adapter import EpochRecord
 from gi_edge.errors import ArtifactError
 from gi_edge.files import write_atomic
 
+Identity = Mapping[str, object]
+"""All that decides the outcome of a run, by name: settings, and the sha256 of what is large. Its values are JSON's."""
+
 
 @dataclass
 class RunState:
@@ -29,17 +32,19 @@ class RunState:
     """On the CPU: "weights/NAME" now, "best/NAME" of the best epoch, "optimizer/NAME/KEY"."""
     seconds: float = 0.0
     """Wall time of the finished epochs."""
+    peak_memory_bytes: int = 0
+    """Largest memory of the main process, over all parts of a resumed run."""
 
 
 class CheckpointFile:
     """Reads and writes the state of a run; a killed process leaves the state of the epoch before.
 
-    fingerprint: of all that decides the outcome; the state of another run is refused.
+    identity: all that decides the outcome; the state of another run is refused.
     """
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
+    def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self.fingerprint = fingerprint
+        self.identity = identity
 
     def read(self) -> RunState:
         """Return the state. Raises: ArtifactError if it is absent, damaged, or of another run."""
@@ -49,21 +54,38 @@ class CheckpointFile:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
             history = [EpochRecord.model_validate(record) for record in json.loads(metadata["history"])]
+            identity = dict(json.loads(metadata["identity"]))
+            seconds, peak = float(metadata["seconds"]), int(metadata["peak_memory_bytes"])
         except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
             raise ArtifactError(f"the unfinished run {self.path} cannot be read: {error}", fix=anew) from error
-        if metadata.get("fingerprint") != self.fingerprint:
+        if names := differing(identity, self.identity):
+            faults = "; ".join(_told(name, identity.get(name), self.identity.get(name)) for name in names)
             raise ArtifactError(
-                f"the unfinished run {self.path} had other settings, frames, split or base weights",
-                fix=f"give the settings it had, or {anew}",
+                f"the unfinished run {self.path} is another: {faults}", fix=f"give it what it had, or {anew}"
             )
-        return RunState(history, tensors, float(metadata.get("seconds", 0.0)))
+        return RunState(history, tensors, seconds, peak)
 
     def write(self, state: RunState) -> None:
         """Replace the state; where that fails, the state before stays. Raises: ArtifactError, for a full disk too."""
         history = json.dumps([record.model_dump(mode="json") for record in state.history])
-        metadata = {"fingerprint": self.fingerprint, "history": history, "seconds": repr(state.seconds)}
+        metadata = {
+            "identity": json.dumps(dict(self.identity)),
+            "history": history,
+            "seconds": repr(state.seconds),
+            "peak_memory_bytes": str(state.peak_memory_bytes),
+        }
         again = "the same command with --resume" if self.path.exists() else "the same command"
         write_atomic(self.path, safetensors.torch.save(state.tensors, metadata), again=again)
+
+
+def differing(one: Identity, other: Identity) -> list[str]:
+    """Return the names of what two runs do not share."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def _told(name: str, had: object, has: object) -> str:
+    hashed = isinstance(had, str) and len(had) == 64
+    return f"it had other {name}" if hashed else f"{name} was {had}, now {has}"
 
 
 def check_start(path: Path, *, resume: bool, force: bool) -> None:

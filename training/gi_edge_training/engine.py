@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import resource
 import shutil
-import sys
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -46,14 +44,6 @@ def cpu_computes_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:  # no Linux
         return False
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the largest memory of this process so far; on a GPU, what PyTorch held there."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # kilobytes on Linux
 
 
 def accelerator_from_settings(settings: TrainSettings, device: torch.device) -> Accelerator:

@@ -53,7 +53,10 @@ class _Casts:
             return tensor
         if tensor.requires_grad:
             return tensor.to(dtype)
-        return self._kept.setdefault((tensor.data_ptr(), dtype), tensor.to(dtype))
+        key = tensor.data_ptr(), dtype
+        if key not in self._kept:
+            self._kept[key] = tensor.to(dtype)
+        return self._kept[key]
 
 
 @contextmanager

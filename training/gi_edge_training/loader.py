@@ -94,9 +94,13 @@ class TrainingLoader:
     """Gives the batches of any epoch; worker processes, where there are any, live as long as the loader.
 
     settings.batch_size counts the frames of all processes. The last short batch is kept: small sets need every frame.
+    With fewer frames than smallest it joins the batch before: batch normalisation has no variance of one frame.
     """
 
-    def __init__(self, frames: Frames, settings: TrainSettings, device: torch.device, share: Share) -> None:
+    def __init__(
+        self, frames: Frames, settings: TrainSettings, device: torch.device, share: Share, smallest: int = 1
+    ) -> None:
+        self._smallest = smallest
         self._frames = frames
         self._settings = settings
         self._share = share
@@ -122,7 +126,7 @@ class TrainingLoader:
     def batches(self, number: int) -> Iterator[Batch]:
         """Yield this process's part of the batches of an epoch, on the device."""
         keys = self._epoch_keys(number)
-        batches = [keys[start : start + self._settings.batch_size] for start in self._starts()]
+        batches = np.split(keys, self._starts()[1:])
         mine = [np.array_split(batch, self._share.of)[self._share.index] for batch in batches]
         stand_in = keys[:1]
         self._keys[:] = [[(int(row), int(seed)) for row, seed in (own if len(own) else stand_in)] for own in mine]
@@ -133,8 +137,10 @@ class TrainingLoader:
     def __len__(self) -> int:
         return len(self._starts())
 
-    def _starts(self) -> range:
-        return range(0, len(self._frames.rows), self._settings.batch_size)
+    def _starts(self) -> list[int]:
+        count = len(self._frames.rows)
+        starts = list(range(0, count, self._settings.batch_size))
+        return starts[:-1] if len(starts) > 1 and count - starts[-1] < self._smallest else starts
 
     def _epoch_keys(self, number: int) -> NDArray[np.uint64]:
         """Return row and seed, [m, 2], in the order of an epoch: every frame once, or all classes equally often."""

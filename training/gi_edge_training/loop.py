@@ -23,6 +23,7 @@ from gi_edge_training.config import TrainSettings
 from gi_edge_training.fused import fused_blocks
 from gi_edge_training.loader import Batch, Batches, epoch_seed
 from gi_edge_training.loss import Loss
+from gi_edge_training.memory import peak_memory_bytes
 from gi_edge_training.processes import from_main, tensors_from_main, together
 from gi_edge_training.state import load_weights, moving_tensors, remember, restore
 from gi_edge_training.trackers import RunLog
@@ -69,7 +70,7 @@ def fit(
     processes take the steps of one, up to rounding; with dropout each draws masks of its own, so that the noise, not
     its size, depends on their number. The state is the main process's; in the others it is the history alone.
 
-    Raises: ModelError if the loss is no longer finite.
+    Raises: ModelError if the loss of training or validation is no longer finite.
     """
     moving = moving_tensors(fitting.classifier)
     trained = [value for value in moving.values() if value.requires_grad]
@@ -96,6 +97,7 @@ def fit(
             with _fused(fitting.classifier, settings, accelerator):
                 mean = _train_epoch(fitting, settings, engine, rates, (epoch, watcher))
             score = fitting.score()
+            _check_finite(accelerator, "validation loss", score.loss, settings, epoch)
             is_best = score.macro_f1 > max((record.val_macro_f1 for record in state.history), default=-1.0)
             record = EpochRecord(
                 epoch=epoch,
@@ -106,6 +108,7 @@ def fit(
             )
             state.history.append(record)
             state.seconds += time.perf_counter() - started
+            state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes(accelerator.device))
             with together(accelerator):
                 if accelerator.is_main_process:
                     remember(state, moving, optimizer, is_best=is_best)
@@ -206,12 +209,17 @@ def _train_epoch(
         counted = max(1, sum(batch.counted for batch in group))
         watcher.step(float(loss) / counted if is_read else None, frames, rate, len(group))
     mean = float(engine.accelerator.reduce(total)) / images
-    with together(engine.accelerator):
-        if not math.isfinite(mean):
-            raise ModelError(
-                f"the loss became {mean} in epoch {epoch}", fix=f"--learning-rate {settings.learning_rate / 10:g}"
-            )
+    _check_finite(engine.accelerator, "loss", mean, settings, epoch)
     return mean
+
+
+def _check_finite(accelerator: Accelerator, name: str, value: float, settings: TrainSettings, epoch: int) -> None:
+    """Refuse to go on from weights that diverged, be it in the last step of an epoch. Raises: ModelError."""
+    with together(accelerator):
+        if not math.isfinite(value):
+            raise ModelError(
+                f"the {name} became {value} in epoch {epoch}", fix=f"--learning-rate {settings.learning_rate / 10:g}"
+            )
 
 
 def _groups(batches: Batches, size: int) -> Iterator[list[Batch]]:

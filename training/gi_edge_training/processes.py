@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gi_edge.errors import GiEdgeError, ModelError, RuntimeUnavailableError
 from gi_edge.modeling.pixels import SCORED_TOGETHER, logits_of
+from gi_edge_training.checkpoint import Identity, differing
 from gi_edge_training.loader import Share
 
 T = TypeVar("T")
@@ -93,13 +94,14 @@ def first_of_machine(accelerator: Accelerator, work: Callable[[], T]) -> T:
     return made[0]
 
 
-def check_same(accelerator: Accelerator, fingerprint: str) -> None:
-    """Refuse processes that would train different runs. Raises: ModelError."""
-    fingerprints = set(gather_object([fingerprint]))
+def check_same(accelerator: Accelerator, identity: Identity) -> None:
+    """Refuse processes that would train different runs. Raises: ModelError that names in what they differ."""
+    first, *others = gather_object([dict(identity)])
+    names = sorted({name for other in others for name in differing(first, other)})
     with together(accelerator):
-        if len(fingerprints) > 1:
+        if names:
             raise ModelError(
-                "the machines of this run have different frames, base weights or settings",
+                f"the machines of this run have different values of: {', '.join(names)}",
                 fix="copy data and weights to every machine, give all the same command, and --mixed-precision by name",
             )
 
@@ -139,16 +141,20 @@ def logits_together(
     return np.concatenate([logits for _, logits in sorted(gather_object(found), key=lambda item: item[0])])
 
 
+def trains_batch_norm(classifier: nn.Module) -> bool:
+    """Return whether a batch normalisation trains, so that the frames of a batch are not independent."""
+    return any(
+        isinstance(layer, _BatchNorm) and any(weight.requires_grad for weight in layer.parameters())
+        for layer in classifier.modules()
+    )
+
+
 def normalise_together(accelerator: Accelerator, classifier: nn.Module) -> None:
     """Make batch normalisation that trains see the whole batch, as it does in one process.
 
     Raises: RuntimeUnavailableError on CPUs, where PyTorch has no such layer.
     """
-    trains = any(
-        isinstance(layer, _BatchNorm) and any(weight.requires_grad for weight in layer.parameters())
-        for layer in classifier.modules()
-    )
-    if accelerator.num_processes == 1 or not trains:
+    if accelerator.num_processes == 1 or not trains_batch_norm(classifier):
         return
     if accelerator.device.type != "cuda":
         raise RuntimeUnavailableError(

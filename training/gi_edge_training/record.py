@@ -1,15 +1,13 @@
-"""What is told of a run: its scores, its manifest, and the fingerprint by which it is resumed."""
+"""What is told of a run: its scores, its manifest, and the identity by which it is resumed."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.adapter import AdapterManifest
@@ -22,10 +20,9 @@ from gi_edge.metrics.evaluation import Evaluation
 from gi_edge.metrics.temperature import calibration_from_logits
 from gi_edge.modeling.backbone import Backbone
 from gi_edge.modeling.methods import weight_counts
-from gi_edge_training.checkpoint import RunState
+from gi_edge_training.checkpoint import Identity, RunState
 from gi_edge_training.config import TrainJob, TrainSettings
 from gi_edge_training.data import TrainingData
-from gi_edge_training.engine import peak_memory_bytes
 from gi_edge_training.loop import Validation, best_epoch
 
 _PACKAGES = ("torch", "torchvision", "timm", "peft", "accelerate", "numpy", "pillow", "scikit-learn")
@@ -52,9 +49,7 @@ def validation_of(answers: Answers) -> Validation:
     return Validation(_classification(answers.data, logits, truth).macro.f1, loss)
 
 
-def manifest_of_run(
-    job: TrainJob, answers: Answers, backbone: Backbone, state: RunState, device: torch.device
-) -> AdapterManifest:
+def manifest_of_run(job: TrainJob, answers: Answers, backbone: Backbone, state: RunState) -> AdapterManifest:
     """Score the classifier at its best, fit its temperature on the validation part, and return what is to be told."""
     data, settings = answers.data, job.settings
     (val, val_truth), (test, test_truth) = answers.of("val"), answers.of("test")
@@ -73,7 +68,7 @@ def manifest_of_run(
         calibration=calibration,
         config=_config(job, settings),
         provenance=provenance_now(_PACKAGES).model_copy(
-            update={"train_seconds": state.seconds, "peak_memory_bytes": peak_memory_bytes(device)}
+            update={"train_seconds": state.seconds, "peak_memory_bytes": state.peak_memory_bytes}
         ),
         trainable_weights=trained,
         total_weights=total,
@@ -85,15 +80,16 @@ def manifest_of_run(
     )
 
 
-def fingerprint_of_run(settings: TrainSettings, data: TrainingData, backbone: BackboneInfo) -> str:
-    """Return a sha256 of all that decides the outcome of a run."""
-    parts = (
-        settings.recorded(),
-        data.split.fingerprint,
-        data.preprocess.model_dump(mode="json"),
-        backbone.weights_sha256,
-    )
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def identity_of_run(settings: TrainSettings, data: TrainingData, backbone: BackboneInfo) -> Identity:
+    """Return all that decides the outcome of a run: what a resumed run must share, and all processes of one."""
+    decisive = {name: value for name, value in settings.recorded().items() if name != "weights_licence"}
+    return {
+        **decisive,
+        "split": data.split.fingerprint,
+        "frames": hashlib.sha256(data.pixels.data).hexdigest(),
+        "preprocess": data.preprocess.model_dump(mode="json"),
+        "base weights": backbone.weights_sha256,
+    }
 
 
 def _classification(data: TrainingData, logits: NDArray[np.float32], truth: NDArray[np.int64]) -> Classification:

@@ -31,7 +31,7 @@ from gi_edge_training.engine import accelerator_from_settings, device_from_name,
 from gi_edge_training.loader import Frames, TrainingLoader
 from gi_edge_training.loop import Fitting, fit
 from gi_edge_training.loss import loss_from_settings
-from gi_edge_training.memory import keep_freed_memory
+from gi_edge_training.memory import begin_peak, keep_freed_memory
 from gi_edge_training.processes import (
     check_same,
     first_of_machine,
@@ -40,8 +40,9 @@ from gi_edge_training.processes import (
     quiet_followers,
     share_of,
     together,
+    trains_batch_norm,
 )
-from gi_edge_training.record import Answers, fingerprint_of_run, manifest_of_run, validation_of
+from gi_edge_training.record import Answers, identity_of_run, manifest_of_run, validation_of
 from gi_edge_training.state import moving_tensors
 from gi_edge_training.trackers import LogPlace, RunLog, check_tracker
 
@@ -58,17 +59,18 @@ def run(job: TrainJob, progress: Progress) -> Adapter | None:
 
     Raises: GiEdgeError of the fitting kind for data, weights, a device or an output that cannot serve.
     """
-    check_tracker(job.tracker)
     device = device_from_name(job.device)
     settings = resolved_settings(job.settings, device)
-    preprocess = check_request(job.request(), image_size_px=settings.image_size_px, fit=settings.fit)
     accelerator = accelerator_from_settings(settings, device)
     unfinished = job.output.with_name(f".{job.output.name}.unfinished.safetensors")
     if device.type == "cpu":
         keep_freed_memory()
+    begin_peak(device)
     folder = None
     with quiet_followers(accelerator), contextlib.ExitStack() as output:
         with together(accelerator):
+            check_tracker(job.tracker)
+            preprocess = check_request(job.request(), image_size_px=settings.image_size_px, fit=settings.fit)
             if accelerator.is_main_process:
                 folder = output.enter_context(atomic_folder(job.output, force=job.force))
                 check_start(unfinished, resume=job.resume, force=job.force)
@@ -111,28 +113,29 @@ def _train(
         normalise_together(accelerator, classifier)
     _tell(progress, data, backbone, settings, _place(accelerator))
     answers = Answers(data, lambda rows: logits_together(accelerator, classifier, data.pixels, rows))
-    fingerprint = fingerprint_of_run(settings, data, backbone.info)
-    check_same(accelerator, fingerprint)
-    checkpoint, state = CheckpointFile(unfinished, fingerprint), RunState()
+    identity = identity_of_run(settings, data, backbone.info)
+    check_same(accelerator, identity)
+    checkpoint, state = CheckpointFile(unfinished, identity), RunState()
     with together(accelerator):
         if job.resume and accelerator.is_main_process:
             state = checkpoint.read()
             progress.say(f"resuming after epoch {len(state.history)} of {settings.epochs}")
-        if accelerator.is_main_process:
+        elif accelerator.is_main_process:
             write_contact_sheet(data, job, progress)
     frames = Frames(data.pixels, data.labels, data.rows("train"), data.preprocess)
+    smallest = max(2, accelerator.num_processes) if trains_batch_norm(classifier) else 1
     fitting = Fitting(
         classifier,
-        batches=TrainingLoader(frames, settings, device, share_of(accelerator)).epoch,
+        batches=TrainingLoader(frames, settings, device, share_of(accelerator), smallest).epoch,
         loss=loss_from_settings(settings, torch.from_numpy(data.class_counts)),
         score=lambda: validation_of(answers),
         log=_log(job),
     )
     try:
         fit(fitting, settings, accelerator, checkpoint, state, progress)
+        manifest = manifest_of_run(job, answers, backbone, state)
     except KeyboardInterrupt as stop:
         raise (ResumableInterrupt() if unfinished.exists() else stop) from None
-    manifest = manifest_of_run(job, answers, backbone, state, device)
     if manifest.calibration is not None:
         _tell_temperature(progress, manifest.calibration)
     return backbone.model, manifest
@@ -161,6 +164,13 @@ def _tell(progress: Progress, data: TrainingData, backbone: Backbone, settings: 
         f"{len(data.classes)} classes, {counts['train']} training, {counts['val']} validation, "
         f"{counts['test']} test frames. {data.split.caution}"
     )
+    seen = set(data.labels[data.rows("val")])
+    unseen = [label for number, label in enumerate(data.classes) if number not in seen]
+    if unseen:
+        progress.say(
+            f"no validation frame of {', '.join(unseen)}: neither the choice of the epoch nor the temperature knows "
+            f"{'this class' if len(unseen) == 1 else 'these classes'}"
+        )
 
 
 def _tell_temperature(progress: Progress, found: Calibration) -> None:

@@ -11,7 +11,7 @@ from gi_edge.artifacts.engine import PrecisionProof
 from gi_edge.errors import GateError
 
 _MATRICES = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED", "EINSUM")
-_SUMS = ("REDUCE", "NORMALIZATION")
+_SUMS = ("NORMALIZATION", "REDUCE", "SOFTMAX")
 _MOVES = ("SHUFFLE", "IDENTITY", "SQUEEZE", "UNSQUEEZE")
 _TYPES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
 
