@@ -66,6 +66,8 @@ class _Subject:
     merged: nn.Module
     held_out: DecodedFrames
     trained: Trained
+    calibration: CalibrationFrames | None
+    """Where int8 is asked for."""
 
 
 def run(job: ExportJob, progress: Progress) -> Bundle:
@@ -112,6 +114,9 @@ def _build_engines(job: ExportJob, models: tuple[ModelEntry, ...], progress: Pro
 
 def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Subject, Parity]:
     manifest = adapter.manifest
+    calibration = None
+    if "int8" in job.precisions:
+        calibration = calibration_frames(adapter, job.data, job.int8.frames, progress)
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
     trained = load_trained(adapter, job.weights, progress)
     logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
@@ -137,7 +142,7 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
         groups=adapter.split.groups_of(frame.id for frame in frames),
         temperature=manifest.temperature,
     )
-    return _Subject(adapter, merged, held_out, answered), parity
+    return _Subject(adapter, merged, held_out, answered, calibration), parity
 
 
 def _headroom(subject: _Subject, progress: Progress) -> Headroom:
@@ -157,8 +162,8 @@ def _write_models(
     classifier = network if job.input == "uint8" else PixelClassifier(network, spec).eval()
     progress.say(f"{precision}: exporting and checking")
     if precision == "int8":
-        frames = _calibration_frames(job, subject, progress)
-        for made in int8_models(folder / "model.fp32.onnx", frames, spec, job.int8, progress):
+        assert subject.calibration is not None
+        for made in int8_models(folder / "model.fp32.onnx", subject.calibration, spec, job.int8, progress):
             check_graph_precision(made.graph, precision, made.quantisation.kept)
             yield _judged(job, (precision, made.path, made.quantisation), classifier, subject, progress)
         return
@@ -169,11 +174,6 @@ def _write_models(
     properties = {"gi_edge.name": adapter.manifest.name, **known}
     check_graph_precision(write_onnx(path, network, spec, properties, form), precision)
     yield _judged(job, (precision, path, None), classifier, subject, progress)
-
-
-def _calibration_frames(job: ExportJob, subject: _Subject, progress: Progress) -> CalibrationFrames:
-    held_out = {sha256_file(frame.path): frame.id for frame in subject.held_out.frames}
-    return calibration_frames(subject.adapter, job.data, job.int8.frames, held_out, progress)
 
 
 def _judged(

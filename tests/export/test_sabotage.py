@@ -16,9 +16,12 @@ from torch import nn
 from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.errors import GateError
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
+from gi_edge.progress import Silent
 from gi_edge_export.deploy import deployed_from_model
 from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.onnx import write_onnx
+from gi_edge_export.quantize.graph import FORMS, activations_of, quantised_from_graph
+from gi_edge_export.quantize.ranges import ranges_from_seen, seen_from_pixels
 from gi_edge_export.verify import Trained, check_model
 
 SPEC = PreprocessSpec(size_px=32)
@@ -104,10 +107,20 @@ def honest(tmp_path_factory):
     pixels, truth = frames(1500, seed=1)
     classifiers = {precision: deployed_from_model(model, SPEC, precision) for precision in ("fp32", "fp16")}
     logits = logits_of(PixelClassifier(model, SPEC), pixels)
+    classifiers["int8"] = classifiers["fp32"]
     assert (logits.argmax(axis=1) == truth).mean() > 0.95
     graphs = {name: write_onnx(folder / f"{name}.onnx", item, SPEC, {}) for name, item in classifiers.items()}
+    graphs["int8"] = int8_from_fp32(graphs["int8"])
+    onnx.save(graphs["int8"], folder / "int8.onnx")
     trained = Trained(pixels, logits, truth, tuple(COLOURS), None, 1.0)
     return SimpleNamespace(folder=folder, model=model, trained=trained, classifiers=classifiers, graphs=graphs)
+
+
+def int8_from_fp32(graph):
+    """Quantise every matrix, calibrated on frames of neither part."""
+    form = FORMS["onnxruntime"]
+    seen = seen_from_pixels(graph, activations_of(graph), frames(40, seed=2)[0], SPEC, Silent())
+    return quantised_from_graph(graph, ranges_from_seen(graph, seen, "minmax", form), form)
 
 
 def judged(honest, precision, path, classifier=None):
@@ -115,7 +128,7 @@ def judged(honest, precision, path, classifier=None):
     return check_model(precision, path, classifier, honest.trained, allow_undecided=False).verdict
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_the_honest_export_passes(honest, precision):
     verdict = judged(honest, precision, honest.folder / f"{precision}.onnx")
     assert verdict.status == "pass"
@@ -135,6 +148,17 @@ def test_a_sabotaged_file_is_caught_by_its_numbers(honest, tmp_path, edit, preci
         judged(honest, precision, tmp_path / "model.onnx")
     assert "the ONNX file: " in caught.value.message or precision == "fp32"
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_sabotaged_int8_file_is_caught_by_its_diagnoses(honest, tmp_path, edit):
+    graph = onnx.load(honest.folder / "int8.onnx")
+    EDITS[edit](graph)
+    check_graph_precision(graph, "int8")
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(GateError, match="frames changed their class; at most 5.0% may") as caught:
+        judged(honest, "int8", tmp_path / "model.onnx")
+    assert "macro-F1 fell by" in caught.value.message
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -162,7 +186,7 @@ def test_a_sabotaged_half_model_is_caught_by_its_numbers_and_its_diagnoses(hones
         assert "frames newly missed; 1 point of sensitivity may be lost" in caught.value.message
 
 
-@pytest.mark.parametrize(("made", "asked"), [("fp32", "fp16"), ("fp16", "fp32")])
+@pytest.mark.parametrize(("made", "asked"), [("fp32", "fp16"), ("fp16", "fp32"), ("fp32", "int8")])
 def test_another_precision_passed_off_is_caught_by_the_proof_from_the_graph(honest, made, asked):
     """As fp16, the fp32 file answers right, better than half precision can: only the types in the graph tell."""
     if asked == "fp16":

@@ -37,16 +37,13 @@ class CalibrationFrames:
     """Of the sorted sha256 of the training files, one a line."""
 
 
-def calibration_frames(
-    adapter: Adapter, data: Path, count: int, held_out: Mapping[str, str], progress: Progress
-) -> CalibrationFrames:
+def calibration_frames(adapter: Adapter, data: Path, count: int, progress: Progress) -> CalibrationFrames:
     """Choose training and validation frames by class, the same ones every time, and decode them.
 
-    count: training frames; all there are if they are fewer. held_out: sha256 of each test file → its frame; a file
-    among the chosen ones that equals one of them is refused.
+    count: training frames; all there are if they are fewer.
 
     Raises: DataError if a class has no training frame, count is too small for the classes, or a frame chosen is
-    absent, unreadable or a test frame.
+    absent, unreadable or, byte for byte, a test frame.
     """
     manifest = adapter.manifest
     dataset = manifest.dataset
@@ -54,6 +51,8 @@ def calibration_frames(
     training = chosen_ids(adapter.split, "train", count, manifest.classes)
     most = max(VALIDATION_FRAMES, PER_CLASS * len(manifest.classes))
     validation = chosen_ids(adapter.split, "val", most, manifest.classes)
+    tests = set(adapter.split.ids("test"))
+    held_out = {sha256_file(frame.path): frame.id for frame in index.frames if frame.id in tests}
     pixels = {}
     hashes: list[str] = []
     for part, ids in (("training", training), ("validation", validation)):

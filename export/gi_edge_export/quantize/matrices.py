@@ -38,8 +38,8 @@ def matrices_of(graph: onnx.ModelProto) -> tuple[Matrix, ...]:
             continue
         source = _source(node.input[1], producers)
         weight = weights.get(source)
-        if weight is None or len(weight.dims) < 2:
-            continue
+        if weight is None or len(weight.dims) < 2 or (node.op_type == "MatMul" and 1 in weight.dims[-2:]):
+            continue  # a product with a vector is a sum
         eight = weight.data_type == TensorProto.INT8 and _is_eight_bits(node.input[0], producers, weights)
         grouped = any(item.name == "group" and item.i > 1 for item in node.attribute)
         label = node.name if source != node.input[1] else _label(node, weight.name)
