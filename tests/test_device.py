@@ -54,7 +54,7 @@ def test_bench_predict_and_help_run_without_torch(device_python, copied):
     done = gi_edge_process("verify", "lesions", "--json", cwd=copied, python=device_python)
     assert done.code == 0, done.err
     answers = {check["name"]: check["status"] for check in json.loads(done.out)["checks"]}
-    assert (answers["model.fp16.onnx loads"], answers["model.fp16.onnx graph"]) == ("pass", "skipped")
+    assert (answers["model.fp16.onnx answers"], answers["model.fp16.onnx graph"]) == ("pass", "skipped")
     done = gi_edge_process("engine", "lesions", cwd=copied, python=device_python)
     assert "pip install 'gi-edge[tensorrt]'" in done.err
     frame = copied / "data" / "lesions" / "red lesion" / "000.jpg"
