@@ -43,23 +43,26 @@ class Study:
         command = [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words]
         return subprocess.run(command, cwd=self.workspace, stdout=subprocess.PIPE, text=True, check=True).stdout
 
+    def gi_edge_unless(self, made: Path, *words: str) -> None:
+        """Run a command unless what it makes is there; it counts as one of the study either way."""
+        if made.exists():
+            self.commands.append(shlex.join(["gi-edge", *words]))
+        else:
+            self.gi_edge(*words)
+
     def train(self, dataset: str, method: str, rate: float, seed: int) -> dict[str, Any]:
         """Train an adapter unless it is there; return its manifest."""
         name = f"{dataset}-{method}-{rate:g}-seed{seed}"
         words = ["train", "--dataset", dataset, "--split", f"splits/{dataset}.csv", "--name", name]
         words += ["--set", f"method={method}", "--learning-rate", f"{rate:g}", "--seed", str(seed), *self.common]
         manifest = self.workspace / "adapters" / name / "manifest.json"
-        if manifest.exists():
-            self.commands.append(shlex.join(["gi-edge", *words]))
-        else:
-            self.gi_edge(*words, "--force")
+        self.gi_edge_unless(manifest, *words, "--force")
         found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         return found
 
     def split(self, dataset: str) -> None:
         """Make the split of a data set unless it is there."""
-        if not (self.workspace / "splits" / f"{dataset}.csv").exists():
-            self.gi_edge("data", "split", "--dataset", dataset)
+        self.gi_edge_unless(self.workspace / "splits" / f"{dataset}.csv", "data", "split", "--dataset", dataset)
 
     def tried_rates(self, dataset: str, seed: int) -> dict[str, dict[float, float]]:
         """Return the validation macro-F1 of every method and learning rate."""
@@ -152,7 +155,7 @@ def main() -> None:
             method: {f"{rate:g}": score for rate, score in rates.items()} for method, rates in tried.items()
         },
         "chosen_rate": chosen,
-        "commands": study.commands,
+        "commands": list(dict.fromkeys(study.commands)),
         "datasets": found,
     }
     given.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
