@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,3 +64,9 @@ def real_data() -> Path:
     if not named:
         pytest.skip("GI_EDGE_REAL_DATA does not name the folder of real frames")
     return Path(named)
+
+
+@pytest.fixture
+def copied(workspace, tmp_path):
+    """A private copy of the trained workspace."""
+    return Path(shutil.copytree(workspace, tmp_path / "copy"))

@@ -7,6 +7,7 @@ import timm
 import torch
 
 from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.modeling.options import LoraOptions
 
 SPEC = PreprocessSpec(size_px=64)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
@@ -62,3 +63,12 @@ def generic_of(name):
         for parameter in model.get_classifier().parameters():
             parameter.normal_()
     return model
+
+
+RANK_2 = LoraOptions(rank=2, alpha=4)
+
+
+def answers(model, size=64):
+    frames = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        return model(frames)

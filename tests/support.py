@@ -48,3 +48,11 @@ def gi_edge_process(*words: object, cwd: Path, python: str = sys.executable, **v
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+SMALL = ["--backbone", "gi-edge-small", "--image-size", 32, "--epochs", 1, "--rank", 2]
+"""Options of the quickest training."""
+
+
+def hidden_or_new(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.name.startswith(".") or path.suffix == ".partial")

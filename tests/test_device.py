@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,11 +28,6 @@ def device_python(tmp_path_factory):
     constraints = ROOT / "constraints.txt"
     subprocess.run([inside, "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[cuda]"], **quiet)
     return inside
-
-
-@pytest.fixture
-def copied(workspace, tmp_path):
-    return Path(shutil.copytree(workspace, tmp_path / "copy"))
 
 
 @pytest.mark.slow

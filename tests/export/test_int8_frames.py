@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,11 +17,6 @@ from gi_edge.progress import Silent
 from gi_edge_export.quantize.frames import calibration_frames, chosen_ids
 
 CLASSES = ("a", "b", "c")
-
-
-@pytest.fixture
-def copied(workspace, tmp_path):
-    return Path(shutil.copytree(workspace, tmp_path / "copy"))
 
 
 def split_of(**counts):

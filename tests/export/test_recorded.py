@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +11,6 @@ from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.errors import DataError, ModelError
 from gi_edge_export.recorded import check_recorded
-
-
-@pytest.fixture
-def copied(workspace, tmp_path):
-    return Path(shutil.copytree(workspace, tmp_path / "copy"))
 
 
 def refused(copied, gi_edge, told):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
@@ -93,11 +92,6 @@ def test_what_onnxruntime_cannot_load_is_left_out_of_its_repository(workspace, t
         shutil.copyfile(bundle.path / name, tmp_path / name)
     write_onnx_repository(tmp_path, "x", models)
     assert [path.name for path in (tmp_path / "model_repository").iterdir()] == ["x-fp32-onnx"]
-
-
-@pytest.fixture
-def copied(workspace, tmp_path):
-    return Path(shutil.copytree(workspace, tmp_path / "copy"))
 
 
 @pytest.mark.tensorrt
