@@ -1,5 +1,7 @@
-# make demo: fresh machine to report. make test: fresh machine to all checks. PYTHON chooses the interpreter.
+# make demo: fresh machine to report. make test: fresh machine to all checks. PYTHON chooses the interpreter,
+# WORKERS how many processes share the tests; each computes with one thread.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -29,7 +31,7 @@ contracts: install
 	$(BIN)/lint-imports --no-cache
 
 unit: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # The newest versions that all supported Pythons agree on; run make test afterwards, and commit both or neither.
 constraints: install
