@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from commands import Commands, write_workspace
 
 from gi_edge_bench.environment import environment_now
 
@@ -29,26 +29,16 @@ SCORES = ("macro_f1", "accuracy", "mcc")
 
 @dataclass
 class Study:
-    """One study and the commands it ran."""
+    """The methods compared in one workspace."""
 
-    workspace: Path
+    commands: Commands
     common: list[str]
     """Options of every training."""
-    commands: list[str] = field(default_factory=list)
 
-    def gi_edge(self, *words: str) -> str:
-        """Run a command of gi-edge in the workspace and return what it printed."""
-        self.commands.append(shlex.join(["gi-edge", *words]))
-        sys.stderr.write(f"$ {self.commands[-1]}\n")
-        command = [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words]
-        return subprocess.run(command, cwd=self.workspace, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-    def gi_edge_unless(self, made: Path, *words: str) -> None:
-        """Run a command unless what it makes is there; it counts as one of the study either way."""
-        if made.exists():
-            self.commands.append(shlex.join(["gi-edge", *words]))
-        else:
-            self.gi_edge(*words)
+    @property
+    def workspace(self) -> Path:
+        """Where adapters and splits go."""
+        return self.commands.workspace
 
     def train(self, dataset: str, method: str, rate: float, seed: int) -> dict[str, Any]:
         """Train an adapter unless it is there; return its manifest."""
@@ -56,13 +46,15 @@ class Study:
         words = ["train", "--dataset", dataset, "--split", f"splits/{dataset}.csv", "--name", name]
         words += ["--set", f"method={method}", "--learning-rate", f"{rate:g}", "--seed", str(seed), *self.common]
         manifest = self.workspace / "adapters" / name / "manifest.json"
-        self.gi_edge_unless(manifest, *words, "--force")
+        self.commands.gi_edge_unless(manifest, *words, "--force")
         found: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         return found
 
     def split(self, dataset: str) -> None:
         """Make the split of a data set unless it is there."""
-        self.gi_edge_unless(self.workspace / "splits" / f"{dataset}.csv", "data", "split", "--dataset", dataset)
+        self.commands.gi_edge_unless(
+            self.workspace / "splits" / f"{dataset}.csv", "data", "split", "--dataset", dataset
+        )
 
     def tried_rates(self, dataset: str, seed: int) -> dict[str, dict[float, float]]:
         """Return the validation macro-F1 of every method and learning rate."""
@@ -78,7 +70,7 @@ class Study:
         comparisons = []
         for seed in seeds:
             names = [self.train(dataset, method, rate, seed)["name"] for method, rate in chosen.items()]
-            comparisons.append(slim(json.loads(self.gi_edge("compare", *names, "--json"))))
+            comparisons.append(slim(json.loads(self.commands.gi_edge("compare", *names, "--json"))))
         return {"dataset": dataset, "seeds": seeds, "comparisons": comparisons}
 
 
@@ -136,15 +128,9 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--output", type=Path, required=True, help="JSON file; the table goes beside it as .md")
     given = parser.parse_args()
-    given.workspace.mkdir(parents=True, exist_ok=True)
-    lines = [f'[train]\nweights = "{given.weights.resolve()}"\n']
-    names = []
-    for item in given.data:
-        name, _, folder = item.partition("=")
-        names.append(name)
-        lines.append(f'[datasets.{name}]\npath = "{Path(folder).resolve()}"\n')
-    (given.workspace / "gi-edge.toml").write_text("\n".join(lines), encoding="utf-8")
-    study = Study(given.workspace, ["--image-size", str(given.image_size), "--epochs", str(given.epochs)])
+    names = write_workspace(given.workspace, given.data, given.weights)
+    options = ["--image-size", str(given.image_size), "--epochs", str(given.epochs)]
+    study = Study(Commands(given.workspace), options)
     tried = study.tried_rates(names[0], seed=0)
     chosen = {method: max(rates, key=lambda rate: rates[rate]) for method, rates in tried.items()}
     found = [study.of_dataset(name, chosen, list(range(given.seeds))) for name in names]
@@ -155,7 +141,7 @@ def main() -> None:
             method: {f"{rate:g}": score for rate, score in rates.items()} for method, rates in tried.items()
         },
         "chosen_rate": chosen,
-        "commands": list(dict.fromkeys(study.commands)),
+        "commands": list(dict.fromkeys(study.commands.ran)),
         "datasets": found,
     }
     given.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
