@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from gi_edge.config import Value
 
 
@@ -67,7 +69,7 @@ class Environment(Value):
     """Version by package, of those that take part."""
     providers: tuple[str, ...] = ()
     """Of ONNX Runtime, in its order."""
-    thread_variables: dict[str, str] = {}
+    thread_variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables that set thread counts, such as OMP_NUM_THREADS."""
     git_revision: str | None = None
     """Of gi-edge, where it runs from a checkout; with "+changes" if that differs from its last commit."""

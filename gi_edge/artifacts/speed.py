@@ -14,8 +14,8 @@ Scenario = Literal["single-stream", "offline", "multi-stream", "paced"]
 callers at once. paced: frames arrive at a fixed rate, each with a deadline before the next (MLPerf Inference has the
 first three under these names)."""
 Region = Literal["device", "host", "file"]
-"""What one sample spans. device: computing alone, inputs and outputs lie where the graph computes. host: uint8 pixels in
-host memory to logits in host memory. file: an image file to its label, decoding and resizing included."""
+"""What one sample spans. device: computing alone, inputs and outputs lie where the graph computes. host: uint8 pixels
+in host memory to logits in host memory. file: an image file to its label, decoding and resizing included."""
 REGIONS: dict[Region, str] = {
     "device": "computing alone: pixels and logits stay where the graph computes",
     "host": "uint8 pixels in host memory to logits in host memory; decoding and resizing are not in it",

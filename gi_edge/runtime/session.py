@@ -52,7 +52,7 @@ class Bound(Protocol):
         """What run measures with."""
 
     def run(self) -> float:
-        """Compute once, wait for the end, and return the milliseconds it took; nothing is copied to or from the host."""
+        """Compute once, wait for the end, return the milliseconds it took; nothing is copied to or from the host."""
 
     def logits(self) -> NDArray[np.float32]:
         """Return a copy of the answers of the last run, [n, classes]."""
