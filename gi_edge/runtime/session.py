@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -88,13 +87,3 @@ class Session(Protocol):
 
     def bind(self, pixels: NDArray[np.uint8]) -> Bound:
         """Copy a batch to where the graph computes."""
-
-
-def has_cuda_device() -> bool:
-    """Return whether the NVIDIA driver is loaded and sees a device; asks the driver, imports nothing."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
