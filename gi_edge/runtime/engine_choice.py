@@ -12,7 +12,7 @@ from gi_edge.artifacts.engine import (
     read_engine,
     read_engine_entry,
 )
-from gi_edge.errors import ArtifactError
+from gi_edge.errors import ArtifactError, ConfigError, GiEdgeError
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.device import CudaDevice
 from gi_edge.runtime.tensorrt import Toolkit
@@ -58,16 +58,16 @@ def fitting_engine(bundle: Bundle, precision: Precision, toolkit: Toolkit, devic
     return read_engine(bundle, folder)
 
 
-def _entries(bundle: Bundle, precision: Precision) -> tuple[list[EngineEntry], ArtifactError | None]:
+def _entries(bundle: Bundle, precision: Precision) -> tuple[list[EngineEntry], GiEdgeError | None]:
     """Return the sidecars of a precision, and the first fault of one that cannot be read."""
     found: list[EngineEntry] = []
-    fault: ArtifactError | None = None
+    fault: GiEdgeError | None = None
     for folder in engine_folders(bundle.path):
         if folder.name != precision:
             continue
         try:
             found.append(read_engine_entry(bundle, folder))
-        except ArtifactError as error:
+        except (ArtifactError, ConfigError) as error:
             fault = fault or error
     return found, fault
 

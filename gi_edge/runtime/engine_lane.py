@@ -68,11 +68,11 @@ class EngineLane:
                 fix="end other programs on the GPU: nvidia-smi shows them",
             )
         self._stream = cuda.stream()
-        for tensor in (loaded.input, *loaded.outputs):
-            self._memory[tensor.name] = cuda.device_memory(tensor.nbytes(loaded.largest))
-            self._context.set_tensor_address(tensor.name, int(self._memory[tensor.name]))
-        self._pinned[loaded.input.name] = cuda.host_memory(loaded.input.nbytes(loaded.largest))
-        self._pinned[LOGITS] = cuda.host_memory(loaded.classes * 4 * loaded.largest)
+        try:
+            self._allocate()
+        except RuntimeUnavailableError:
+            self.close()
+            raise
 
     def put(self, batch: NDArray[Any]) -> None:
         """Enqueue the copy of a batch to the device."""
@@ -104,7 +104,8 @@ class EngineLane:
         rows = self._pinned[LOGITS][: count * self._loaded.classes * 4]
         self._cuda.copy_to_host(rows, self._memory[LOGITS], self._stream)
         self.wait()
-        return rows.view(np.float32).reshape(count, self._loaded.classes).copy()
+        result: NDArray[np.float32] = rows.view(np.float32).reshape(count, self._loaded.classes).copy()
+        return result
 
     def timed_ms(self, count: int, begin: Any, end: Any) -> float:  # noqa: ANN401
         """Compute once between two events; the milliseconds between them."""
@@ -129,6 +130,14 @@ class EngineLane:
         self._memory.clear()
         self._pinned.clear()
         self._cuda.free_stream(self._stream)
+
+    def _allocate(self) -> None:
+        loaded = self._loaded
+        for tensor in (loaded.input, *loaded.outputs):
+            self._memory[tensor.name] = self._cuda.device_memory(tensor.nbytes(loaded.largest))
+            self._context.set_tensor_address(tensor.name, int(self._memory[tensor.name]))
+        self._pinned[loaded.input.name] = self._cuda.host_memory(loaded.input.nbytes(loaded.largest))
+        self._pinned[LOGITS] = self._cuda.host_memory(loaded.classes * 4 * loaded.largest)
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(int(self._stream)):

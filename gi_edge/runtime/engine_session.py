@@ -47,12 +47,12 @@ class EngineSession:
         self._plan = plan
         self._cuda_graph = cuda_graph
         cuda.enter()
-        self._loaded = _loaded(toolkit, plan)
         self._lock = threading.Lock()
         self._lanes: list[EngineLane] = []
         self._free: list[EngineLane] = []
         self.close = weakref.finalize(self, _close, cuda, self._lanes)
         """Free the memory; also done when the session is garbage. No call may be under way."""
+        self._loaded = _loaded(toolkit, plan)
         self._give_back(self._take())
 
     @property
