@@ -1,9 +1,10 @@
 """Time OnnxRuntimeSession.run beside a bare InferenceSession.run: ``python bench/throughput/runtime_overhead.py``.
 
-One model file, batch 1, the same pixels. In each round all run once, the first one changing from round to round, so
-that a busy machine slows all; the ratio is the median over rounds of ours / bare, its interval a bootstrap of the
-rounds. The bound loop, whose buffers stay where they are, runs beside them. Without --model a ConvNeXt-V2 Tiny with
-random weights is exported: the time does not depend on the weights. No part of the package.
+One model file in one session, batch 1, the same pixels: two sessions would have two pools of threads, which spin for a
+while after each run and slow the other's. In each round all run once, in random order, so that a busy machine slows
+all; the ratio is the median over rounds of ours / bare, its interval a bootstrap of the rounds. The bound loop, whose
+buffers stay where they are, runs beside them. Without --model a ConvNeXt-V2 Tiny with random weights is exported: the
+time does not depend on the weights. No part of the package.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import onnxruntime as ort
 
 from gi_edge.artifacts.manifest import package_versions
 from gi_edge.runtime.onnxruntime import open_session
-from gi_edge.runtime.placements import record_placements
 from gi_edge.runtime.session import PIXEL_INPUT
 
 LIMIT = 1.03
@@ -46,29 +46,19 @@ def exported(name: str, folder: Path) -> Path:
     return path
 
 
-def bare_session(path: Path, threads: int) -> ort.InferenceSession:
-    """Load the file with the same options and nothing of ours around it."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    record_placements(options)
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def rounds_ns(runs: dict[str, Callable[[], Any]], seconds: float, warmups: int = 5) -> dict[str, np.ndarray]:
     """Run all of them in turns until the time is up; nanoseconds [rounds] of each."""
     for run in runs.values():
         for _ in range(warmups):
             run()
     found: dict[str, list[int]] = {name: [] for name in runs}
-    names = list(runs)
+    random = np.random.default_rng(0)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for name in names:
+        for name in random.permutation(list(runs)):
             before = time.perf_counter_ns()
             runs[name]()
             found[name].append(time.perf_counter_ns() - before)
-        names.append(names.pop(0))
     return {name: np.array(samples) for name, samples in found.items()}
 
 
@@ -82,7 +72,8 @@ def ratio_of(ours: np.ndarray, bare: np.ndarray) -> dict[str, float]:
 
 def measured(path: Path, threads: int, seconds: float) -> dict[str, Any]:
     """Time the loops on one file."""
-    bare, ours = bare_session(path, threads), open_session(path, "cpu", threads)
+    ours = open_session(path, "cpu", threads)
+    bare: ort.InferenceSession = ours._session
     size = bare.get_inputs()[0].shape[1]
     pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     bound = ours.bind(pixels)
