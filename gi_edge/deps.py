@@ -14,8 +14,8 @@ _PACKAGES_OF_EXTRA = {
     ),
     "export": ("torch", "torchvision", "timm", "peft", "safetensors", "onnx", "onnxscript", "onnxruntime"),
     "cuda": ("onnxruntime",),
-    "tensorrt": ("tensorrt",),
-    "tensorrt-rtx": ("tensorrt_rtx",),
+    "tensorrt": ("tensorrt", "cuda"),
+    "tensorrt-rtx": ("tensorrt_rtx", "cuda"),
     "report": ("matplotlib", "jinja2"),
 }
 

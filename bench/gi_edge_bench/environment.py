@@ -7,8 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from gi_edge.artifacts.environment import Environment, Gpu
 from gi_edge.artifacts.manifest import package_versions
-from gi_edge.artifacts.results import Environment
 
 _PACKAGES = ("gi-edge", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
 
@@ -34,10 +34,25 @@ def _cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def _gpus() -> tuple[str, ...]:
+def _gpus() -> tuple[Gpu, ...]:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
+    rows = (line.split(",") for line in answer.stdout.splitlines() if line.strip())
+    return tuple(_gpu(name.strip(), driver.strip()) for name, driver in rows)
+
+
+def _gpu(name: str, driver: str) -> Gpu:
+    return Gpu(
+        name=name,
+        compute_capability=None,
+        driver=driver,
+        cuda=None,
+        memory_bytes=None,
+        max_sm_clock_mhz=None,
+        power_limit_watts=None,
+        before=None,
+        after=None,
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gi_edge.artifacts.bundle import Bundle, ModelEntry, read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.artifacts.speed import Startup
 from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
 from gi_edge.runtime.onnxruntime import open_session
@@ -19,7 +20,7 @@ from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
 from gi_edge_bench.environment import environment_now
 from gi_edge_bench.parity import HeldOut, dataset_frames, packed_frames, parity_pass
-from gi_edge_bench.timing import TIMED_REGION, time_session
+from gi_edge_bench.timing import time_session
 
 
 def run(job: BenchJob, progress: Progress) -> BenchResult:
@@ -82,13 +83,16 @@ def _model_run(
     load_ms = (time.perf_counter() - started) * 1e3
     title = f"{bundle.manifest.name} {entry.precision}"
     progress.say(f"{title}: {session.runtime}, {session.provider}")
-    parity = None if held_out is None else parity_pass(session, bundle, entry, held_out)
     pixels = _random_pixels(bundle.manifest.preprocess.size_px) if held_out is None else held_out.frames.pixels
-    region = TIMED_REGION + ("; random pixels, since no dataset was given" if held_out is None else "")
-    latencies = []
+    started = time.perf_counter()
+    session.run(np.asarray(pixels[:1]))
+    first_ms = (time.perf_counter() - started) * 1e3
+    parity = None if held_out is None else parity_pass(session, bundle, entry, held_out)
+    note = "random pixels, since no dataset was given" if held_out is None else ""
+    speeds = []
     with progress.task(f"time {title}", len(settings.batch_sizes)) as task:
         for size in settings.batch_sizes:
-            latencies.append(time_session(session, pixels, size, settings, region))
+            speeds.append(time_session(session, pixels, size, settings, note))
             task.advance()
     return ModelRun(
         precision=entry.precision,
@@ -97,10 +101,10 @@ def _model_run(
         size_bytes=path.stat().st_size,
         runtime=session.runtime,
         provider=session.provider,
-        load_ms=load_ms,
+        startup=Startup(load_ms=load_ms, first_inference_ms=first_ms, peak_memory_bytes=None),
         export_verdict=entry.verdict,
         parity=parity,
-        latencies=tuple(latencies),
+        speeds=tuple(speeds),
     )
 
 

@@ -7,24 +7,25 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from gi_edge.artifacts.results import Latency
+from gi_edge.artifacts.speed import SpeedRun, WarmUp
 from gi_edge.metrics.latency import latency_summary
 from gi_edge.runtime.session import Session
 from gi_edge_bench.config import BenchSettings
 
-TIMED_REGION = "uint8 pixels in host memory to logits in host memory; decoding and resizing are not in it"
 _MINIMUM_WARMUP = 3
 
 
 def time_session(
-    session: Session, pixels: NDArray[np.uint8], batch_size: int, settings: BenchSettings, region: str
-) -> Latency:
-    """Time batches of batch_size, made by repeating pixels [n, size, size, 3]. region says what one sample spans.
+    session: Session, pixels: NDArray[np.uint8], batch_size: int, settings: BenchSettings, note: str = ""
+) -> SpeedRun:
+    """Time batches of batch_size, made by repeating pixels [n, size, size, 3]. note: what else to say.
 
     The batches are laid out beforehand and differ from one another, so that no sample is answered from a cache.
     """
     batches = _batches(pixels, batch_size)
+    before_s = time.perf_counter()
     warmups = _warm_up(session, batches, settings.warmup_seconds)
+    warm_s = time.perf_counter() - before_s
     samples_ns: list[int] = []
     started = time.perf_counter_ns()
     while True:
@@ -37,10 +38,12 @@ def time_session(
         if seconds >= settings.minimum_seconds and len(samples_ns) >= settings.minimum_count:
             break
     samples_ms = np.array(samples_ns, dtype=np.float64) / 1e6
-    return Latency(
+    return SpeedRun(
+        scenario="single-stream" if batch_size == 1 else "offline",
+        region="host",
         batch_size=batch_size,
-        timed_region=region,
-        warmup_count=warmups,
+        warm_up=WarmUp(count=warmups, seconds=warm_s, is_steady=True),
+        note=note,
         summary=latency_summary(samples_ms),
         images_per_second=batch_size * len(samples_ns) / seconds,
         samples_ms=tuple(round(float(sample), 4) for sample in samples_ms),

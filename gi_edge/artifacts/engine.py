@@ -11,6 +11,7 @@ the folder as closed as a program's, or build on the device.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -156,10 +157,10 @@ def engine_folders(bundle: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if not path.name.startswith(".")))
 
 
-def read_engine(bundle: Bundle, folder: Path) -> Engine:
-    """Read and check one engine against its sidecar and its bundle.
+def read_engine_entry(bundle: Bundle, folder: Path) -> EngineEntry:
+    """Read a sidecar alone, to choose among engines; use none before read_engine has checked it.
 
-    Raises: ArtifactError if it has no sidecar, a file is missing, extra or altered, or it belongs to another bundle.
+    Raises: ArtifactError if there is none, or the folder is reached through a link.
     """
     again = f"gi-edge engine {bundle.manifest.name} --force"
     if any(path.is_symlink() for path in (folder, folder.parent, folder.parent.parent)):
@@ -170,7 +171,28 @@ def read_engine(bundle: Bundle, folder: Path) -> Engine:
         raise ArtifactError(f"{folder} is no engine: {SIDECAR} cannot be read ({error})", fix=again) from error
     if not isinstance(data, dict) or data.get("kind") != "engine" or data.get("schema_version") != SCHEMA_VERSION:
         raise ArtifactError(f"{folder / SIDECAR} is no engine sidecar of schema {SCHEMA_VERSION}", fix=again)
-    entry = value_from_mapping(EngineEntry, data, source=str(folder / SIDECAR))
+    return value_from_mapping(EngineEntry, data, source=str(folder / SIDECAR))
+
+
+def read_plan(engine: Engine) -> bytes:
+    """Read the plan and hash what was read, so that the bytes that are deserialised are those that were checked.
+
+    Raises: ArtifactError if it is not the one that engine.json names.
+    """
+    content = engine.plan.read_bytes()
+    wanted = next(file.sha256 for file in engine.entry.files if file.path == PLAN_FILE)
+    if hashlib.sha256(content).hexdigest() != wanted:
+        raise ArtifactError(f"{engine.plan} was altered while it was read", fix="gi-edge verify BUNDLE, then again")
+    return content
+
+
+def read_engine(bundle: Bundle, folder: Path) -> Engine:
+    """Read and check one engine against its sidecar and its bundle.
+
+    Raises: ArtifactError if it has no sidecar, a file is missing, extra or altered, or it belongs to another bundle.
+    """
+    again = f"gi-edge engine {bundle.manifest.name} --force"
+    entry = read_engine_entry(bundle, folder)
     check_files(folder, entry.files, again, (SIDECAR,))
     _check_origin(bundle, folder, entry, again)
     return Engine(folder, entry)

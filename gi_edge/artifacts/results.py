@@ -6,40 +6,34 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from gi_edge.artifacts.environment import Environment, Mark
+from gi_edge.artifacts.speed import CrossCheck, IdleGap, SpeedRun, Startup
 from gi_edge.config import Value, value_from_mapping
 from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import write_atomic
 from gi_edge.metrics.classification import Classification
 from gi_edge.metrics.gate import Verdict
-from gi_edge.metrics.latency import LatencySummary
-from gi_edge.metrics.parity import Precision
+from gi_edge.metrics.parity import Parity, Precision
 
 
-class Environment(Value):
-    """Where a result was measured."""
+class FlippedFrame(Value):
+    """A held-out frame that the engine and the reference put into different classes."""
 
-    platform: str
-    cpu: str
-    logical_cpus: int
-    gpus: tuple[str, ...]
-    """Name and driver version of each NVIDIA GPU; empty where there is none."""
-    python: str
-    packages: dict[str, str]
-    """Version by package, of those that take part."""
-
-
-class Latency(Value):
-    """One timed scenario: batches of one size, one after another."""
-
-    batch_size: int
-    timed_region: str
-    """What one sample spans, in words."""
-    warmup_count: int
-    summary: LatencySummary
-    images_per_second: float
-    """batch_size times count over the wall time of the timed part."""
-    samples_ms: tuple[float, ...]
+    frame: str
+    """Id in the split."""
+    label: str
+    """The truth."""
+    reference: str
+    """Class of the reference."""
+    engine: str
+    """Class of the engine."""
+    reference_probability: float
+    """Of the reference's class, by the reference."""
+    engine_probability: float
+    """Of the engine's class, by the engine."""
+    picture: str | None
+    """The frame as the model saw it, at most 224 px, JPEG in base64; None if pictures were not wanted."""
 
 
 class ParityPass(Value):
@@ -50,24 +44,60 @@ class ParityPass(Value):
     """Whether the dataset was there, or the frames packed in the bundle had to do."""
     engine: Classification
     reference: Classification
+    flipped: tuple[FlippedFrame, ...] = ()
+    """The surest answers first, at most 24; verdict.parity.flips counts all."""
+
+
+class Comparison(Value):
+    """The answers against something that is not the truth: another backend, or the reference on probe images."""
+
+    against: str
+    """What was compared with: "reference on probe images", or runtime and provider."""
+    frames: Literal["dataset", "samples", "probes"]
+    """probes: images built into gi-edge, without labels; they show a broken engine, not a lost point of macro-F1."""
+    parity: Parity
+    is_alike: bool
+    """Whether no frame changed class other than near a tie, and the logits agree as the precision allows."""
+    reasons: tuple[str, ...] = ()
+    """Why not."""
+
+
+class NodePlacement(Value):
+    """How many nodes of the graph run on a provider."""
+
+    provider: str
+    nodes: int
+    operators: tuple[str, ...]
+    """Kinds of these nodes, by name."""
 
 
 class ModelRun(Value):
-    """One model file of a bundle, on one provider."""
+    """One model file of a bundle, or an engine built from it, on one backend."""
 
     precision: Precision
     file: str
+    """In the bundle."""
     sha256: str
     size_bytes: int
     runtime: str
     """Runtime and version, such as "onnxruntime 1.23.2"."""
     provider: str
-    load_ms: float
+    placements: tuple[NodePlacement, ...] = ()
+    """Where the nodes run, if more than one provider has some; empty if one has all, or the runtime does not tell."""
     export_verdict: Verdict
     """The verdict the bundle carries from its export."""
     parity: ParityPass | None
-    """None when the run was asked for speed only."""
-    latencies: tuple[Latency, ...]
+    """None when the run was asked for speed only, or had no labelled frames."""
+    comparisons: tuple[Comparison, ...] = ()
+    startup: Startup
+    speeds: tuple[SpeedRun, ...]
+    idle_gap: IdleGap | None = None
+    cross_checks: tuple[CrossCheck, ...] = ()
+
+    @property
+    def load_ms(self) -> float:
+        """Opening the file, in milliseconds."""
+        return self.startup.load_ms
 
 
 class BundleRun(Value):
@@ -90,7 +120,7 @@ class BundleRun(Value):
 class BenchResult(Value):
     """One run of `gi-edge bench`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     kind: Literal["bench-result"] = "bench-result"
     created: str
     """UTC, ISO 8601."""
@@ -98,6 +128,8 @@ class BenchResult(Value):
     settings: dict[str, Any]
     """How it was measured: the settings of the bench run."""
     environment: Environment
+    marks: tuple[Mark, ...] = ()
+    """Why these times are to be doubted; empty if nothing was found."""
     bundles: tuple[BundleRun, ...]
 
 
@@ -112,8 +144,6 @@ def read_result(path: Path) -> BenchResult:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is no bench result: {error}", fix="make one with gi-edge bench") from error
-    if not isinstance(data, dict) or data.get("kind") != "bench-result" or data.get("schema_version") != 1:
-        raise ArtifactError(
-            f"{path} is no bench result of schema 1", fix="make one with gi-edge bench, or update gi-edge"
-        )
+    if not isinstance(data, dict) or data.get("kind") != "bench-result" or data.get("schema_version") != 2:
+        raise ArtifactError(f"{path} is no bench result of schema 2", fix="make one with this gi-edge: gi-edge bench")
     return value_from_mapping(BenchResult, data, source=str(path))

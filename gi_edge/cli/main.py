@@ -24,6 +24,7 @@ _VERBS = {
     "bench": "Prove that bundles answer as the trained model did, then time them.",
     "predict": "Classify images with a bundle.",
     "report": "Render a bench result as a page.",
+    "doctor": "Say what this machine can do, and which runtime truly runs.",
 }
 
 

@@ -77,7 +77,7 @@ def page_from_result(result: BenchResult) -> str:
 def _view(number: int, bundle: BundleRun) -> _BundleView:
     anchor = f"bundle-{number}"
     rows = rows_from_bundle(bundle)
-    latencies = [latency for model in bundle.models for latency in model.latencies]
+    latencies = [latency for model in bundle.models for latency in model.speeds]
     latency_rows = latency_rows_from_bundle(bundle)
     is_single_timed = any(single_latency(model) for model in bundle.models)
     is_several_sizes = len({latency.batch_size for latency in latencies}) > 1

@@ -122,7 +122,7 @@ def _speed_parts(result: BenchResult) -> list[str]:
     ]
     if not rows:
         return ["## Speed", "Speed was not measured in this run."]
-    latencies = (latency for bundle in result.bundles for model in bundle.models for latency in model.latencies)
+    latencies = (latency for bundle in result.bundles for model in bundle.models for latency in model.speeds)
     absent = percentile_note(latencies)
     return ["## Speed", _table(_LATENCY_HEADINGS, rows, words=2), *([_escaped(absent)] if absent else [])]
 

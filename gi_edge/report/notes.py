@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterable
 from typing import Protocol
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, Latency, ModelRun
+from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.artifacts.speed import SpeedRun
 from gi_edge.metrics.gate import Status, Verdict
 from gi_edge.metrics.latency import MINIMUM_COUNT
 from gi_edge.metrics.losses import Margins
@@ -81,7 +82,7 @@ def _limit(precision: Precision) -> str:
     return f"{precision}: {', '.join(parts)}"
 
 
-def percentile_note(latencies: Iterable[Latency]) -> str | None:
+def percentile_note(latencies: Iterable[SpeedRun]) -> str | None:
     """Say which percentiles are absent for want of samples among the scenarios shown, or None if none is."""
     summaries = [latency.summary for latency in latencies]
     absent = tuple(
@@ -95,21 +96,21 @@ def percentile_note(latencies: Iterable[Latency]) -> str | None:
 
 def region_notes(bundle: BundleRun) -> tuple[str, ...]:
     """Return each timed region of the bundle once."""
-    regions = dict.fromkeys(latency.timed_region for model in bundle.models for latency in model.latencies)
+    regions = dict.fromkeys(latency.timed_region for model in bundle.models for latency in model.speeds)
     return tuple(f"One latency sample spans: {region.rstrip('.')}." for region in regions)
 
 
 def spread_note(bundle: BundleRun) -> str | None:
     """Name the models whose latency varied too much, each with its worst spread, or None."""
     worst = {
-        label: max((latency.summary.coefficient_of_variation for latency in model.latencies), default=0.0)
+        label: max((latency.summary.coefficient_of_variation for latency in model.speeds), default=0.0)
         for label, model in _labelled(bundle)
     }
     unsteady = tuple(f"{label} (up to {text_from_rate(cv)})" for label, cv in worst.items() if cv > UNSTEADY_ABOVE)
     if not unsteady:
         return None
     return (
-        f"Latency was unsteady, its standard deviation over its mean above {text_from_rate(UNSTEADY_ABOVE)}, for "
+        f"SpeedRun was unsteady, its standard deviation over its mean above {text_from_rate(UNSTEADY_ABOVE)}, for "
         f"{text_from_list(unsteady)}: other load, clock changes or heat can cause this."
     )
 
@@ -262,7 +263,12 @@ def environment_note(result: BenchResult) -> str:
     """Return where the result was measured, in one sentence."""
     place = result.environment
     runtimes = dict.fromkeys(model.runtime for bundle in result.bundles for model in bundle.models)
-    parts = (f"{place.cpu}, {place.logical_cpus} logical CPUs", *place.gpus, *runtimes, place.platform)
+    parts = (
+        f"{place.cpu}, {place.logical_cpus} logical CPUs",
+        *(gpu.text for gpu in place.gpus),
+        *runtimes,
+        place.platform,
+    )
     return f"Measured {result.created} on {'; '.join(parts)}; gi-edge {result.gi_edge_version}."
 
 

@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from gi_edge.artifacts.results import Latency, ModelRun
+from gi_edge.artifacts.results import ModelRun
+from gi_edge.artifacts.speed import SpeedRun
 from gi_edge.report.formats import text_from_count, text_from_quantity
 from gi_edge.report.rows import single_latency
 from gi_edge.report.standing import labels_from_models
@@ -58,7 +59,7 @@ def latency_plot(models: Sequence[ModelRun], *, name: str) -> str:
         return svg_from_figure(figure, name=name, label="Distribution of latency per model")
 
 
-def _draw_latency(axes: Axes, latency: Latency, label: str, colour: str, *, is_wide: bool) -> None:
+def _draw_latency(axes: Axes, latency: SpeedRun, label: str, colour: str, *, is_wide: bool) -> None:
     samples = np.asarray(latency.samples_ms, dtype=np.float64)
     counts, edges = np.histogram(samples, bins=_bin_edges(samples, is_wide=is_wide))
     axes.stairs(counts / counts.max(), edges, fill=True, facecolor=colour, edgecolor="none", alpha=0.45)
@@ -86,7 +87,7 @@ def _bin_edges(samples: NDArray[np.float64], *, is_wide: bool) -> NDArray[np.flo
     return np.geomspace(low, high, 49) if is_wide else np.linspace(low, high, 49)
 
 
-def _latency_words(latency: Latency) -> str:
+def _latency_words(latency: SpeedRun) -> str:
     values = " · ".join(
         f"{percentile} {text_from_quantity(getattr(latency.summary, f'{percentile}_ms'))}" for percentile, _ in _MARKS
     )
@@ -98,7 +99,7 @@ def throughput_plot(models: Sequence[ModelRun], *, name: str) -> str:
 
     Raises: ValueError if no model was timed.
     """
-    sizes = sorted({latency.batch_size for model in models for latency in model.latencies})
+    sizes = sorted({latency.batch_size for model in models for latency in model.speeds})
     if not sizes:
         raise ValueError("no model was timed")
     with drawing(name) as figure:
@@ -118,7 +119,7 @@ def throughput_plot(models: Sequence[ModelRun], *, name: str) -> str:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axes.set_ylim(0, 1.08 * max(latency.images_per_second for model in models for latency in model.latencies))
+        axes.set_ylim(0, 1.08 * max(latency.images_per_second for model in models for latency in model.speeds))
         axes.grid(axis="y", color=LINE, linewidth=1)
         axes.set_axisbelow(True)
         axes.tick_params(length=0)
@@ -137,10 +138,10 @@ def throughput_plot(models: Sequence[ModelRun], *, name: str) -> str:
 
 def _throughputs(models: Sequence[ModelRun]) -> dict[str, list[tuple[int, float]]]:
     """Points of batch size and images per second by model, and by timed region where there are several."""
-    regions = {latency.timed_region for model in models for latency in model.latencies}
+    regions = {latency.timed_region for model in models for latency in model.speeds}
     lines: dict[str, list[tuple[int, float]]] = {}
     for label, model in zip(labels_from_models(tuple(models)), models, strict=True):
-        for latency in model.latencies:
+        for latency in model.speeds:
             line = label if len(regions) == 1 else f"{label}, {latency.timed_region}"
             lines.setdefault(line, []).append((latency.batch_size, latency.images_per_second))
     return lines

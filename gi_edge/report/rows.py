@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gi_edge.artifacts.results import BundleRun, Latency, ModelRun
+from gi_edge.artifacts.results import BundleRun, ModelRun
+from gi_edge.artifacts.speed import SpeedRun
 from gi_edge.metrics.classification import Averaged, Classification, ClassScore
 from gi_edge.report.formats import (
     NOT_MEASURED,
@@ -29,7 +30,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model file. Latency is that of batch size 1, in milliseconds."""
+    """One model file. SpeedRun is that of batch size 1, in milliseconds."""
 
     label: str
     standing: Standing
@@ -84,9 +85,9 @@ class ClassRow:
     reference_f1: str
 
 
-def single_latency(model: ModelRun) -> Latency | None:
+def single_latency(model: ModelRun) -> SpeedRun | None:
     """Return the first scenario with batch size 1, or None if there was none."""
-    return next((latency for latency in model.latencies if latency.batch_size == 1), None)
+    return next((latency for latency in model.speeds if latency.batch_size == 1), None)
 
 
 def rows_from_bundle(bundle: BundleRun) -> tuple[ModelRow, ...]:
@@ -98,7 +99,7 @@ def rows_from_bundle(bundle: BundleRun) -> tuple[ModelRow, ...]:
 def _model_row(label: str, model: ModelRun) -> ModelRow:
     latency = single_latency(model)
     summary = latency.summary if latency else None
-    best = max(model.latencies, key=lambda item: item.images_per_second, default=None)
+    best = max(model.speeds, key=lambda item: item.images_per_second, default=None)
     parity = model.parity.verdict.parity if model.parity else None
     macro_f1, accuracy, mcc = _compared(model)
     return ModelRow(
@@ -145,7 +146,7 @@ def latency_rows_from_bundle(bundle: BundleRun) -> tuple[LatencyRow, ...]:
             batch_size=text_from_count(latency.batch_size),
             timed_region=latency.timed_region,
             count=text_from_count(latency.summary.count),
-            warmup_count=text_from_count(latency.warmup_count),
+            warmup_count=text_from_count(latency.warm_up.count),
             mean=text_from_quantity(latency.summary.mean_ms),
             p50=text_from_quantity(latency.summary.p50_ms),
             p90=text_from_quantity(latency.summary.p90_ms),
@@ -155,7 +156,7 @@ def latency_rows_from_bundle(bundle: BundleRun) -> tuple[LatencyRow, ...]:
             images_per_second=text_from_quantity(latency.images_per_second),
         )
         for label, model in zip(labels_from_models(bundle.models), bundle.models, strict=True)
-        for latency in model.latencies
+        for latency in model.speeds
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -13,19 +16,32 @@ from numpy.typing import NDArray
 from gi_edge.config import value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
-from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Provider, has_cuda_device
+from gi_edge.runtime.device import has_cuda_device
+from gi_edge.runtime.placements import placements_of, profiled_placements, record_placements
+from gi_edge.runtime.providers import PROVIDER_NAMES, load_cuda_libraries, provider_fault
+from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement, Provider
 
-_PROVIDER_NAMES: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
+_CUDA_OPTIONS = {"use_tf32": "0"}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a session was opened from."""
+
+    path: Path
+    providers: list[Any]
 
 
 class OnnxRuntimeSession:
     """An ONNX model in ONNX Runtime; implements Session. run may be called from several threads."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, source: _Source) -> None:
         self._session = session
+        self._source = source
         self.runtime = f"onnxruntime {ort.__version__}"
         self.provider: str = session.get_providers()[0]
-        self.widens_half = self.provider == _PROVIDER_NAMES["cpu"]
+        self.widens_half = self.provider == PROVIDER_NAMES["cpu"]
         self.properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         """Metadata of the file."""
         self._scaling = _scaling_of(session.get_inputs()[0].name, self.properties)
@@ -46,10 +62,60 @@ class OnnxRuntimeSession:
         logits, probabilities = self._session.run(["logits", "probabilities"], self._feed(pixels))
         return logits, probabilities
 
+    @cached_property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where the nodes run; found out when it is asked for, by one more run where ONNX Runtime is older."""
+        told = placements_of(self._session)
+        if told is not None:
+            return told
+        entry = self._session.get_inputs()[0]
+        shape = [size if isinstance(size, int) else 1 for size in entry.shape]
+        dtype = np.uint8 if entry.name == PIXEL_INPUT else np.float32
+        return profiled_placements(self._source.path, self._source.providers, {entry.name: np.zeros(shape, dtype)})
+
+    def bind(self, pixels: NDArray[np.uint8]) -> Bound:
+        """Copy a batch to where the graph computes."""
+        return _BoundBatch(self._session, self._feed(pixels))
+
     def _feed(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
         if self._scaling is None:
             return {PIXEL_INPUT: pixels}
         return {FLOAT_INPUT: images_from_pixels(pixels, self._scaling)}
+
+
+class _BoundBatch:
+    """Input and logits in buffers that stay where they are, by ONNX Runtime's IO binding; implements Bound."""
+
+    clock: Literal["host", "cuda events"] = "host"
+
+    def __init__(self, session: ort.InferenceSession, feed: dict[str, Any]) -> None:
+        self._session = session
+        device = "cpu" if session.get_providers()[0] == PROVIDER_NAMES["cpu"] else "cuda"
+        ((name, batch),) = feed.items()
+        self._input = ort.OrtValue.ortvalue_from_numpy(batch, device, 0)
+        classes = next(output.shape[1] for output in session.get_outputs() if output.name == "logits")
+        self._logits = ort.OrtValue.ortvalue_from_shape_and_type([len(batch), classes], np.float32, device, 0)
+        self._binding = session.io_binding()
+        self._binding.bind_ortvalue_input(name, self._input)
+        self._binding.bind_ortvalue_output("logits", self._logits)
+        self._binding.synchronize_inputs()
+
+    def run(self) -> float:
+        """Compute once; the milliseconds of the host's clock."""
+        before = time.perf_counter_ns()
+        self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+        return (time.perf_counter_ns() - before) / 1e6
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return a copy of the answers of the last run."""
+        return np.array(self._logits.numpy(), dtype=np.float32)
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._binding.clear_binding_inputs()
+        self._binding.clear_binding_outputs()
+        self._input = self._logits = None
 
 
 def _scaling_of(input_name: str, properties: dict[str, str]) -> PreprocessSpec | None:
@@ -68,37 +134,62 @@ def open_session(
 ) -> OnnxRuntimeSession:
     """Load a model file. auto takes CUDA where the driver sees a device, else the CPU. threads: of the CPU.
 
+    The TensorRT provider builds its engine in the first run, and again for a batch size beyond those it has seen. It
+    follows the types of the graph, but may multiply fp32 in TF32: the environment variable NVIDIA_TF32_OVERRIDE=0
+    forbids that.
+
     Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph, or lacks its
     operators; ArtifactError if the file is no model that ONNX Runtime loads.
     """
     if provider == "auto":
         provider = "cuda" if has_cuda_device() else "cpu"
-    name = _PROVIDER_NAMES[provider]
-    if name not in ort.get_available_providers():
-        raise RuntimeUnavailableError(
-            f"this ONNX Runtime has no {name}, only {', '.join(ort.get_available_providers())}",
-            fix="pip install 'gi-edge[cuda]', or --provider cpu",
-        )
+    providers = _providers(provider)
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors; the fallback warning becomes the error below
+    record_placements(options)
     if threads is not None:
         options.intra_op_num_threads = threads
-    # TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
-    wanted = [(name, {"use_tf32": "0"})] if provider == "cuda" else [name]
+    name = PROVIDER_NAMES[provider]
     try:
-        session = ort.InferenceSession(path, options, providers=wanted)
+        # without enable_fallback=0 a failed run is repeated on the CPU
+        session = ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except ort.capi.onnxruntime_pybind11_state.NotImplemented as error:
         raise RuntimeUnavailableError(
             f"ONNX Runtime's {name} cannot compute {path.name}: {str(error).splitlines()[0].partition(' : ')[2]}",
             fix="take another precision: --precision fp32 (bfloat16 models are for TensorRT)",
         ) from error
     except Exception as error:  # ONNX Runtime raises its own classes without a common base
+        fault = provider_fault(provider)
+        if fault:
+            raise _no_provider(name, fault) from error
         raise ArtifactError(
             f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0]}", fix="export it again: gi-edge export"
         ) from error
-    if session.get_providers()[0] != name:
+    taken = session.get_providers()[0]
+    if taken != name:
+        fault = provider_fault(provider)
+        raise _no_provider(name, f"ONNX Runtime fell back to {taken}{': ' + fault if fault else ''}")
+    return OnnxRuntimeSession(session, _Source(path, providers))
+
+
+def _providers(provider: Provider) -> list[Any]:
+    """Return what to ask ONNX Runtime for. Raises: RuntimeUnavailableError if this machine cannot have it."""
+    name = PROVIDER_NAMES[provider]
+    if name not in ort.get_available_providers():
         raise RuntimeUnavailableError(
-            f"{name} was asked for, but ONNX Runtime fell back to {session.get_providers()[0]}",
-            fix="check the driver with nvidia-smi, or --provider cpu",
+            f"this ONNX Runtime has no {name}, only {', '.join(ort.get_available_providers())}",
+            fix="pip install 'gi-edge[cuda]', or --provider cpu",
         )
-    return OnnxRuntimeSession(session)
+    if provider == "cpu":
+        return [name]
+    if not has_cuda_device():
+        raise _no_provider(name, "the NVIDIA driver shows no GPU")
+    load_cuda_libraries()
+    cuda = (PROVIDER_NAMES["cuda"], _CUDA_OPTIONS)
+    return [cuda] if provider == "cuda" else [name, cuda]
+
+
+def _no_provider(name: str, found: str) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(
+        f"{name} was asked for, but {found}", fix="gi-edge doctor says what is wrong; or --provider cpu"
+    )

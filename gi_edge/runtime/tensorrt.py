@@ -11,13 +11,19 @@ compute capabilities: set in RTX only, which builds without a GPU; 10 and 11 bui
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gi_edge.artifacts.engine import RuntimeName
 from gi_edge.deps import extra
 from gi_edge.errors import RuntimeUnavailableError
 
 _OLDEST_MAJOR: dict[RuntimeName, int] = {"tensorrt": 10, "tensorrt-rtx": 1}
+
+
+class Log(Protocol):
+    """A TensorRT logger that keeps what went wrong."""
+
+    errors: list[str]
 
 
 @dataclass(frozen=True)
@@ -97,3 +103,23 @@ def _imported(name: RuntimeName) -> Any:  # noqa: ANN401
     import tensorrt_rtx
 
     return tensorrt_rtx
+
+
+def log_of(toolkit: Toolkit) -> Log:
+    """Return a logger that keeps errors and drops the rest.
+
+    Its class is made here because its base belongs to the module that is installed. Its method may not raise: the
+    caller is C++, and an exception there ends the process.
+    """
+    trt = toolkit.trt
+
+    class _Log(trt.ILogger):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, text: str) -> None:  # noqa: ANN401
+            if str(severity).rpartition(".")[2] in ("INTERNAL_ERROR", "ERROR"):
+                self.errors.append(text)
+
+    return _Log()

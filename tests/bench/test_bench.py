@@ -144,7 +144,7 @@ def test_a_scenario_lasts_both_its_seconds_and_its_count():
 
 def test_a_provider_that_is_not_there_is_an_error_never_a_slower_success(workspace, monkeypatch):
     """Without a GPU, ONNX Runtime would fall back to the CPU with a warning."""
-    from gi_edge.runtime.session import has_cuda_device
+    from gi_edge.runtime.device import has_cuda_device
 
     if has_cuda_device():
         pytest.skip("this machine has a GPU; the fallback cannot be provoked")

@@ -11,9 +11,9 @@ from typing import Any
 from gi_edge.artifacts.engine import BatchRange, EngineTarget
 from gi_edge.errors import ConfigError, GateError, RuntimeUnavailableError
 from gi_edge.progress import Progress
-from gi_edge.runtime.tensorrt import Toolkit
+from gi_edge.runtime.tensorrt import Log, Toolkit, log_of
 from gi_edge_export.engine.config import EngineSettings
-from gi_edge_export.engine.hooks import Log, log_of, monitor_of
+from gi_edge_export.engine.hooks import monitor_of
 from gi_edge_export.engine.layers import TypedLayer, typed_layers
 from gi_edge_export.engine.timings import kept_timings, use_timings
 from gi_edge_export.triton import Tensor

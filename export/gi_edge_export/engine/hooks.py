@@ -1,22 +1,16 @@
-"""What a runtime calls while it builds: a log that keeps its errors, and a monitor that draws progress.
+"""What a runtime calls while it builds: a monitor that draws progress.
 
-The classes are made per toolkit, because their bases belong to the module that is installed. None of their methods
-may raise: the caller is C++, and an exception there ends the process.
+Its class is made per toolkit, because its base belongs to the module that is installed. None of its methods may
+raise: the caller is C++, and an exception there ends the process.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
 from gi_edge.progress import Progress, Task
 from gi_edge.runtime.tensorrt import Toolkit
-
-
-class Log(Protocol):
-    """A TensorRT logger that keeps what went wrong."""
-
-    errors: list[str]
 
 
 class Monitor(Protocol):
@@ -24,22 +18,6 @@ class Monitor(Protocol):
 
     interrupt: BaseException | None
     """What stopped the build from within, such as Ctrl-C; None if nothing did."""
-
-
-def log_of(toolkit: Toolkit) -> Log:
-    """Return a logger that keeps errors and drops the rest."""
-    trt = toolkit.trt
-
-    class _Log(trt.ILogger):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, text: str) -> None:  # noqa: ANN401
-            if str(severity).rpartition(".")[2] in ("INTERNAL_ERROR", "ERROR"):
-                self.errors.append(text)
-
-    return _Log()
 
 
 def monitor_of(toolkit: Toolkit, progress: Progress, title: str, stack: ExitStack) -> Monitor:

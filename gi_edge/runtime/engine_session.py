@@ -1,0 +1,188 @@
+"""TensorRT and TensorRT for RTX: a plan that runs on the GPU of this machine."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
+from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
+from gi_edge.runtime.cuda import Cuda
+from gi_edge.runtime.engine_lane import LOGITS, EngineLane, EngineTensor, LoadedEngine, dtype_from_engine
+from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement
+from gi_edge.runtime.tensorrt import Toolkit, log_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialised engine whose hash was checked, and what else a session needs to know."""
+
+    content: bytes
+    scaling: PreprocessSpec
+    """Used where the engine takes scaled images."""
+    build_command: str
+    """What builds it, such as "gi-edge engine polyps --precision fp16"; errors name it."""
+
+
+class EngineSession:
+    """An engine in TensorRT; implements Session.
+
+    run may be called from several threads. Each call has an execution context, a stream and buffers to itself: as many
+    are made as there were callers at once, and kept, so concurrent callers cost device memory.
+    """
+
+    widens_half = False
+
+    def __init__(self, toolkit: Toolkit, cuda: Cuda, plan: Plan, *, cuda_graph: bool = False) -> None:
+        self.runtime = f"{toolkit.name} {toolkit.version}"
+        self.provider: str = toolkit.name
+        self._cuda = cuda
+        self._plan = plan
+        self._cuda_graph = cuda_graph
+        cuda.enter()
+        self._lock = threading.Lock()
+        self._lanes: list[EngineLane] = []
+        self._free: list[EngineLane] = []
+        self.close = weakref.finalize(self, _close, cuda, self._lanes)
+        """Free the memory; also done when the session is garbage. No call may be under way."""
+        self._loaded = _loaded(toolkit, plan)
+        self._give_back(self._take())
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Empty: an engine has one place only."""
+        return ()
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the engine wants that.
+
+        Raises: DataError if the batch or the size is not one that the engine takes.
+        """
+        batch = self._batch(pixels)
+        with self._lane() as lane:
+            lane.put(batch)
+            lane.compute(len(batch))
+            return lane.logits(len(batch))
+
+    def bind(self, pixels: NDArray[np.uint8]) -> Bound:
+        """Copy a batch to the device; it keeps a context to itself until it is closed."""
+        batch = self._batch(pixels)
+        lane = self._take()
+        lane.put(batch)
+        lane.wait()
+        return _BoundBatch(self, lane, len(batch))
+
+    def _batch(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        loaded, count = self._loaded, len(pixels)
+        if not loaded.smallest <= count <= loaded.largest:
+            wanted = f"{min(max(count, 1), loaded.smallest)}:{max(count, 1)}:{max(count, loaded.largest)}"
+            raise DataError(
+                f"a batch of {count} was asked for, and the engine takes {loaded.smallest} to {loaded.largest}",
+                fix=f"a --batch-size in that range, or {self._plan.build_command} --batch {wanted} --force",
+            )
+        batch = images_from_pixels(pixels, self._plan.scaling) if loaded.input.name == FLOAT_INPUT else pixels
+        if batch.shape[1:] != loaded.input.shape or batch.dtype != loaded.input.dtype:
+            raise DataError(
+                f"the engine takes {loaded.input.dtype} {list(loaded.input.shape)}, "
+                f"found {batch.dtype} {list(batch.shape[1:])}",
+                fix="prepare the pixels with the bundle's preprocess",
+            )
+        return batch
+
+    @contextmanager
+    def _lane(self) -> Iterator[EngineLane]:
+        lane = self._take()
+        try:
+            yield lane
+        finally:
+            self._give_back(lane)
+
+    def _take(self) -> EngineLane:
+        self._cuda.enter()
+        with self._lock:  # creating a context is not safe beside another creation
+            if not self._free:
+                lane = EngineLane(self._loaded, self._cuda, cuda_graph=self._cuda_graph)
+                self._lanes.append(lane)
+                return lane
+            return self._free.pop()
+
+    def _give_back(self, lane: EngineLane) -> None:
+        with self._lock:
+            self._free.append(lane)
+
+
+class _BoundBatch:
+    """A batch on the device; implements Bound."""
+
+    clock: Literal["host", "cuda events"] = "cuda events"
+
+    def __init__(self, session: EngineSession, lane: EngineLane, count: int) -> None:
+        self._session: EngineSession | None = session
+        self._lane = lane
+        self._count = count
+        self._cuda = session._cuda
+        self._events = (self._cuda.event(), self._cuda.event())
+
+    def run(self) -> float:
+        """Compute once; the milliseconds between two events on the device, around the computing alone."""
+        self._cuda.enter()
+        return self._lane.timed_ms(self._count, *self._events)
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return a copy of the answers of the last run."""
+        self._cuda.enter()
+        return self._lane.logits(self._count)
+
+    def close(self) -> None:
+        """Give the context back; a second time does nothing."""
+        if self._session is None:
+            return
+        self._cuda.enter()
+        for event in self._events:
+            self._cuda.free_event(event)
+        self._session._give_back(self._lane)
+        self._session = None
+
+
+def _close(cuda: Cuda, lanes: list[EngineLane]) -> None:
+    cuda.enter()
+    for lane in lanes:
+        lane.close()
+    cuda.close()
+
+
+def _loaded(toolkit: Toolkit, plan: Plan) -> LoadedEngine:
+    """Deserialise, with no code for the host allowed in the engine."""
+    log = log_of(toolkit)
+    runtime = toolkit.trt.Runtime(log)
+    runtime.engine_host_code_allowed = False
+    engine = runtime.deserialize_cuda_engine(plan.content)
+    if engine is None:
+        raise RuntimeUnavailableError(
+            f"{toolkit.text} does not load the engine: {'; '.join(log.errors) or 'it did not say why'}",
+            fix=f"{plan.build_command} --force",
+        )
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    tensors = [_tensor(toolkit, engine, name) for name in names]
+    inputs = [tensor for tensor in tensors if tensor.is_input]
+    outputs = tuple(tensor for tensor in tensors if not tensor.is_input)
+    if [tensor.name for tensor in inputs] not in ([PIXEL_INPUT], [FLOAT_INPUT]) or LOGITS not in names:
+        raise ArtifactError(
+            f"the engine has the tensors {', '.join(names)}, not {PIXEL_INPUT} or {FLOAT_INPUT} and {LOGITS}",
+            fix=f"{plan.build_command} --force",
+        )
+    smallest, _, largest = engine.get_tensor_profile_shape(inputs[0].name, 0)
+    return LoadedEngine(log, runtime, engine, inputs[0], outputs, int(smallest[0]), int(largest[0]))
+
+
+def _tensor(toolkit: Toolkit, engine: Any, name: str) -> EngineTensor:  # noqa: ANN401
+    is_input = engine.get_tensor_mode(name) == toolkit.trt.TensorIOMode.INPUT
+    dtype = dtype_from_engine(name, engine.get_tensor_dtype(name).name)
+    return EngineTensor(name, is_input, dtype, tuple(int(size) for size in engine.get_tensor_shape(name))[1:])

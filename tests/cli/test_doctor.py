@@ -1,0 +1,100 @@
+"""gi-edge doctor on this machine, whole and with broken modules in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from support import gi_edge_process
+
+WRONG = """
+__version__ = "9.9"
+class SessionOptions:
+    def add_session_config_entry(self, key, value): pass
+class InferenceSession:
+    def __init__(self, path, options, providers, enable_fallback): pass
+    def get_providers(self): return ["CPUExecutionProvider"]
+    def get_modelmeta(self):
+        class Meta: custom_metadata_map = {}
+        return Meta
+    def get_inputs(self):
+        class Pixels: name = "pixels"
+        return [Pixels]
+    def run(self, names, feed):
+        import numpy
+        return [numpy.zeros((2, 3), numpy.float32)]
+def get_available_providers(): return ["CPUExecutionProvider"]
+class capi:
+    class onnxruntime_pybind11_state:
+        class NotImplemented(Exception): pass
+"""
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """Run doctor with modules of these contents before all others."""
+
+    def run(*words, **modules):
+        folder = tmp_path / "broken"
+        folder.mkdir()
+        for name, content in modules.items():
+            (folder / f"{name}.py").write_text(content)
+        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return gi_edge_process("doctor", *words, cwd=tmp_path, PYTHONPATH=path)
+
+    return run
+
+
+def state_of(done, name="onnxruntime cpu"):
+    return next(runtime for runtime in json.loads(done.out)["runtimes"] if runtime["name"] == name)
+
+
+def test_a_machine_with_onnx_runtime_can_bench(doctor):
+    done = doctor("--json")
+    assert done.code == 0, done.err
+    assert state_of(done)["status"] == "runs"
+    found = json.loads(done.out)
+    assert found["packages"]["numpy"]
+    assert found["machine"]["python"]
+    assert "next: gi-edge" in done.err
+
+
+def test_the_table_says_the_same(doctor):
+    done = doctor()
+    assert done.code == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.strip().startswith("onnxruntime cpu")]
+    assert "runs" in line
+    assert "processor" in done.out
+    assert "known not to go together" in done.out or "Known: " in done.out
+
+
+@pytest.mark.parametrize(
+    ("modules", "found"),
+    [
+        ({"onnxruntime": "raise RuntimeError('built for another world')"}, "RuntimeError: built for another world"),
+        ({"onnxruntime": "raise ImportError('libonnxruntime.so.1: no such file')"}, "libonnxruntime.so.1"),
+        ({"onnxruntime": "import os; os.abort()"}, "crashed: SIGABRT"),
+        ({"onnxruntime": "import os; print('noise'); os._exit(3)"}, "ended with code 3 before it answered"),
+        ({"onnxruntime": "import sys; sys.exit('gone')"}, "SystemExit: gone"),
+        ({"onnxruntime": "import time; time.sleep(600)"}, "gave no answer within 8 s"),
+        ({"onnxruntime": WRONG}, "runs but computes wrong numbers"),
+        ({"numpy": "raise ImportError('numpy is broken')"}, "numpy is broken"),
+        ({"numpy": "import os; os.kill(os.getpid(), 11)"}, "crashed: SIGSEGV"),
+    ],
+)
+def test_a_broken_runtime_is_told_and_not_suffered(doctor, modules, found):
+    done = doctor("--json", "--timeout", 8, **modules)
+    state = state_of(done)
+    assert (state["status"], found in state["detail"]) == ("fails", True), state
+    assert "Traceback" not in done.err + done.out
+    runs = [runtime["name"] for runtime in json.loads(done.out)["runtimes"] if runtime["status"] == "runs"]
+    assert done.code == (0 if runs else 1)
+    if not runs:
+        assert "error: no runtime of this machine can run a model. To mend: " in done.err
+
+
+def test_a_timeout_of_nothing_is_a_wrong_option(doctor):
+    done = doctor("--timeout", 0)
+    assert done.code == 2
+    assert "0" in done.err

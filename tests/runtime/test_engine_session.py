@@ -1,0 +1,203 @@
+"""Engines on a GPU: the order of calls, the sizes, what is freed, on a driver that keeps CUDA's rules."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+
+import numpy as np
+import pytest
+from fake_cuda import Driver, tensorrt_module
+
+from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
+from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
+from gi_edge.runtime.cuda import Cuda
+from gi_edge.runtime.engine_session import EngineSession, Plan
+from gi_edge.runtime.tensorrt import Toolkit
+
+SPEC = PreprocessSpec(size_px=32)
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+EXPECTED = PIXELS.astype(np.float32).mean(axis=(1, 2)) + np.array([1, 2, 3], np.float32)
+COMMAND = "gi-edge engine polyps --precision fp16 --runtime tensorrt"
+
+
+def session_of(driver, *, cuda_graph=False, **told):
+    toolkit = Toolkit("tensorrt", tensorrt_module(driver))
+    plan = Plan(json.dumps(told).encode(), SPEC, COMMAND)
+    return EngineSession(toolkit, Cuda(driver), plan, cuda_graph=cuda_graph)
+
+
+@pytest.fixture
+def driver():
+    return Driver()
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_logits_are_the_engines_for_every_size_in_any_order(driver, cuda_graph):
+    session = session_of(driver, cuda_graph=cuda_graph)
+    for start, stop in ((0, 1), (1, 5), (5, 7), (7, 8), (8, 9), (0, 4)):
+        found = session.run(PIXELS[start:stop])
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, EXPECTED[start:stop], rtol=1e-5)
+    assert (session.runtime, session.provider) == ("tensorrt 10.3.0", "tensorrt")
+    assert (session.widens_half, session.placements) == (False, ())
+
+
+def test_scaled_images_are_made_for_an_engine_that_wants_them(driver):
+    session = session_of(driver, input="images")
+    expected = images_from_pixels(PIXELS[:2], SPEC).mean(axis=(2, 3)) + np.array([1, 2, 3], np.float32)
+    np.testing.assert_allclose(session.run(PIXELS[:2]), expected, rtol=1e-5)
+
+
+def test_pixels_that_are_not_contiguous_are_taken_as_they_are_meant(driver):
+    mirrored = PIXELS[:2, ::-1, ::-1]
+    np.testing.assert_allclose(session_of(driver).run(mirrored), EXPECTED[:2], rtol=1e-5)
+
+
+def test_a_run_copies_enqueues_copies_back_and_waits_once(driver):
+    session = session_of(driver)
+    driver.log.clear()
+    session.run(PIXELS[:2])
+    assert driver.log == ["cuCtxSetCurrent", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuStreamSynchronize"]
+
+
+def test_a_graph_is_recorded_after_one_plain_run_and_replayed_while_the_size_stays(driver):
+    session = session_of(driver, cuda_graph=True)
+    for _ in range(3):
+        np.testing.assert_allclose(session.run(PIXELS[:2]), EXPECTED[:2], rtol=1e-5)
+    assert (driver.calls["cuStreamBeginCapture"], driver.calls["cuGraphLaunch"]) == (1, 2)
+    session.run(PIXELS[:3])
+    session.run(PIXELS[:2])
+    assert (driver.calls["cuStreamBeginCapture"], driver.calls["cuGraphLaunch"]) == (3, 2)
+    assert [kind for kind, _ in driver.live.values()].count("executable") == 1
+    assert driver.calls["cuGraphDestroy"] == 3
+
+
+def test_a_graph_that_cannot_be_recorded_is_told_and_the_stream_goes_on(driver):
+    session = session_of(driver, cuda_graph=True, spoils=True)
+    for _ in range(2):
+        with pytest.raises(RuntimeUnavailableError, match=r"cannot be recorded.*CAPTURE_INVALIDATED") as caught:
+            session.run(PIXELS[:1])
+        assert caught.value.fix == "leave --cuda-graph out"
+
+
+def test_a_bound_batch_is_timed_on_the_device_and_copied_once(driver):
+    session = session_of(driver)
+    bound = session.bind(PIXELS[:2])
+    copies = driver.calls["cuMemcpyHtoDAsync"]
+    assert [bound.run() for _ in range(3)] == [0.5, 0.5, 0.5]
+    assert (bound.clock, driver.calls["cuMemcpyHtoDAsync"] - copies) == ("cuda events", 0)
+    np.testing.assert_allclose(bound.logits(), EXPECTED[:2], rtol=1e-5)
+    np.testing.assert_allclose(session.run(PIXELS[3:4]), EXPECTED[3:4], rtol=1e-5)
+    np.testing.assert_allclose(bound.logits(), EXPECTED[:2], rtol=1e-5)
+    bound.close()
+    bound.close()
+    assert "event" not in [kind for kind, _ in driver.live.values()]
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("end", ["close", "garbage"])
+def test_everything_is_freed_once(driver, cuda_graph, end):
+    session = session_of(driver, cuda_graph=cuda_graph)
+    session.run(PIXELS[:2])
+    bound = session.bind(PIXELS[:1])
+    bound.run()
+    session.run(PIXELS[:2])
+    bound.close()
+    assert driver.live
+    if end == "close":
+        session.close()
+        session.close()
+    del session, bound
+    gc.collect()
+    assert driver.live == {}
+    assert driver.calls["cuMemAlloc"] == driver.calls["cuMemFree"] == 2 * 3
+    assert driver.calls["cuMemHostAlloc"] == driver.calls["cuMemFreeHost"] == 2 * 2
+
+
+def test_threads_have_contexts_of_their_own_and_get_their_own_answers(driver):
+    session = session_of(driver)
+    found, together = {}, threading.Barrier(4)
+
+    def work(row):
+        together.wait()
+        for _ in range(50):
+            found.setdefault(row, []).append(session.run(PIXELS[row : row + 1]))
+
+    threads = [threading.Thread(target=work, args=(row,)) for row in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for row in range(4):
+        np.testing.assert_allclose(np.concatenate(found[row]), np.repeat(EXPECTED[row : row + 1], 50, 0), rtol=1e-5)
+    streams = [kind for kind, _ in driver.live.values()].count("stream")
+    assert 1 <= streams <= 4
+
+
+def test_callers_one_after_another_share_one_context(driver):
+    session = session_of(driver)
+    for row in range(5):
+        session.run(PIXELS[row : row + 1])
+    assert driver.calls["cuStreamCreate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "count", "command"),
+    [([1, 4], 5, "--batch 1:5:5"), ([2, 4], 1, "--batch 1:1:4"), ([1, 4], 0, "--batch 1:1:4")],
+)
+def test_a_batch_outside_the_profile_names_the_range_and_the_command(driver, batch, count, command):
+    session = session_of(driver, batch=batch)
+    with pytest.raises(DataError, match=f"a batch of {count} .* takes {batch[0]} to {batch[1]}") as caught:
+        session.run(PIXELS[:count])
+    assert f"{COMMAND} {command} --force" in caught.value.fix
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)])
+def test_pixels_of_another_size_or_type_are_refused(driver, pixels):
+    with pytest.raises(DataError, match=r"the engine takes uint8 \[32, 32, 3\]"):
+        session_of(driver).run(pixels)
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "match"),
+    [
+        ({"type": "HALF"}, ArtifactError, "tensor 'pixels' is HALF"),
+        ({"input": "x"}, ArtifactError, "has the tensors x, probabilities, logits, not pixels or images and logits"),
+        ({"output": "scores"}, ArtifactError, "has the tensors pixels, probabilities, scores"),
+        ({"no_room": True}, RuntimeUnavailableError, "no room to run"),
+    ],
+)
+def test_an_engine_that_is_none_of_ours_is_refused(driver, told, error, match):
+    with pytest.raises(error, match=match):
+        session_of(driver, **told)
+
+
+def test_a_plan_that_does_not_load_says_what_the_runtime_said(driver):
+    toolkit = Toolkit("tensorrt", tensorrt_module(driver))
+    with pytest.raises(RuntimeUnavailableError, match="magic tag does not match") as caught:
+        EngineSession(toolkit, Cuda(driver), Plan(b"cut", SPEC, COMMAND))
+    assert caught.value.fix == f"{COMMAND} --force"
+
+
+def test_an_engine_that_fails_to_run_is_an_error_and_the_next_run_is_too(driver):
+    session = session_of(driver, fails=True)
+    for _ in range(2):
+        with pytest.raises(RuntimeUnavailableError, match="did not run"):
+            session.run(PIXELS[:1])
+
+
+@pytest.mark.parametrize("room", [100, 4 * 32 * 32 * 3, 4 * 32 * 32 * 3 + 48])
+def test_a_full_gpu_is_told_and_nothing_stays_allocated(room):
+    driver = Driver(room)
+    with pytest.raises(RuntimeUnavailableError, match=r"no memory left \(cuMemAlloc\)"):
+        session_of(driver)
+    gc.collect()
+    assert driver.live == {}
+
+
+def test_a_call_without_a_context_would_fail_here_as_in_cuda(driver):
+    cuda = Cuda(driver)
+    with pytest.raises(RuntimeUnavailableError, match="cuMemAlloc gave CUDA_ERROR_INVALID_CONTEXT"):
+        cuda.device_memory(16)

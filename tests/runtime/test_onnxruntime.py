@@ -1,0 +1,144 @@
+"""ONNX Runtime: a provider that is not the one asked for is an error, and it is told where nodes went."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.runtime import onnxruntime as module
+from gi_edge.runtime import placements
+from gi_edge.runtime.device import has_cuda_device
+from gi_edge.runtime.onnxruntime import open_session
+from gi_edge.runtime.providers import provider_fault
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def model(workspace):
+    return workspace / "bundles" / "lesions" / "model.fp32.onnx"
+
+
+def test_a_bound_batch_answers_as_run_does_in_buffers_that_stay(model):
+    session = open_session(model, "cpu", threads=1)
+    expected = session.run(PIXELS)
+    bound = session.bind(PIXELS)
+    places = set()
+    for _ in range(3):
+        assert bound.run() > 0
+        places.add(bound._logits.data_ptr())
+        found = bound.logits()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        found[:] = 0
+    np.testing.assert_allclose(bound.logits(), expected, atol=1e-5)
+    assert (len(places), bound.clock) == (1, "host")
+    bound.close()
+
+
+def test_the_profile_and_the_record_agree_on_where_nodes_went(model, monkeypatch):
+    session = open_session(model, "cpu")
+    (recorded,) = session.placements
+    monkeypatch.setattr(module, "placements_of", lambda session: None)
+    (profiled,) = open_session(model, "cpu").placements
+    assert recorded.provider == profiled.provider == "CPUExecutionProvider"
+    assert {"Conv", "Gelu", "LayerNormalization"} <= set(recorded.operators) & set(profiled.operators)
+    assert recorded.nodes >= 100
+    assert profiled.nodes >= 100
+
+
+def test_placements_are_found_when_asked_for_and_not_before(model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "placements_of", lambda session: asked.append(session) or ())
+    session = open_session(model, "cpu")
+    session.run(PIXELS)
+    assert asked == []
+    assert session.placements == session.placements == ()
+    assert len(asked) == 1
+
+
+def test_nodes_on_another_provider_are_counted_apart_most_nodes_first():
+    nodes = {"CUDAExecutionProvider": ["Conv", "Conv", "Gelu"], "CPUExecutionProvider": ["Reshape"]}
+    groups = [
+        SimpleNamespace(ep_name=name, get_nodes=lambda kinds=kinds: [SimpleNamespace(op_type=kind) for kind in kinds])
+        for name, kinds in reversed(nodes.items())
+    ]
+    session = SimpleNamespace(get_provider_graph_assignment_info=lambda: groups)
+    found = placements.placements_of(session)
+    assert [(place.provider, place.nodes, place.operators) for place in found] == [
+        ("CUDAExecutionProvider", 3, ("Conv", "Gelu")),
+        ("CPUExecutionProvider", 1, ("Reshape",)),
+    ]
+    assert placements.placements_of(SimpleNamespace()) is None
+
+
+class Fallen:
+    """A session that quietly took another provider."""
+
+    def __init__(self, path, options, providers, enable_fallback):
+        assert enable_fallback == 0, "a failed run would be repeated on the CPU"
+        Fallen.asked = providers
+
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked"),
+    [
+        ("cuda", [("CUDAExecutionProvider", {"use_tf32": "0"})]),
+        ("tensorrt", ["TensorrtExecutionProvider", ("CUDAExecutionProvider", {"use_tf32": "0"})]),
+    ],
+)
+def test_a_silent_fallback_is_an_error(model, monkeypatch, provider, asked):
+    monkeypatch.setattr(module, "has_cuda_device", lambda: True)
+    monkeypatch.setattr(module, "load_cuda_libraries", lambda: None)
+    monkeypatch.setattr(module, "provider_fault", lambda provider: "libcudnn.so.9: cannot open shared object file")
+    monkeypatch.setattr(module.ort, "get_available_providers", lambda: list(module.PROVIDER_NAMES.values()))
+    monkeypatch.setattr(module.ort, "InferenceSession", Fallen)
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        open_session(model, provider)
+    assert caught.match(r"fell back to CPUExecutionProvider: libcudnn\.so\.9: cannot open")
+    assert "--provider cpu" in caught.value.fix
+    assert Fallen.asked == asked
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_the_real_library_falls_back_here_and_says_what_it_lacks(model, monkeypatch, provider):
+    if has_cuda_device():
+        pytest.skip("this machine has a GPU; the fallback cannot be provoked")
+    if module.PROVIDER_NAMES[provider] not in module.ort.get_available_providers():
+        pytest.skip("this ONNX Runtime was built without GPU providers")
+    monkeypatch.setattr(module, "has_cuda_device", lambda: True)
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"was asked for, but .*lib\w+\.so[\d.]*: cannot open shared object"
+    ):
+        open_session(model, provider)
+
+
+def test_without_a_gpu_nothing_is_loaded_for_it(model, monkeypatch):
+    monkeypatch.setattr(module, "has_cuda_device", lambda: False)
+    monkeypatch.setattr(module.ort, "get_available_providers", lambda: list(module.PROVIDER_NAMES.values()))
+    monkeypatch.setattr(module, "load_cuda_libraries", lambda: pytest.fail("CUDA was loaded"))
+    with pytest.raises(RuntimeUnavailableError, match="the NVIDIA driver shows no GPU"):
+        open_session(model, "cuda")
+    assert open_session(model, "auto").provider == "CPUExecutionProvider"
+
+
+def test_a_provider_that_was_not_built_in_names_the_extra(model, monkeypatch):
+    monkeypatch.setattr(module.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(RuntimeUnavailableError, match="has no CUDAExecutionProvider, only CPU") as caught:
+        open_session(model, "cuda")
+    assert caught.value.fix == "pip install 'gi-edge[cuda]', or --provider cpu"
+
+
+def test_a_broken_file_is_not_blamed_on_the_provider(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"nothing")
+    with pytest.raises(ArtifactError, match="cannot load"):
+        open_session(tmp_path / "model.onnx", "cpu")
+
+
+def test_the_cpu_provider_is_always_there():
+    assert provider_fault("cpu") == ""
