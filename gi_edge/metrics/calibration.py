@@ -43,8 +43,8 @@ class Calibration(Value):
     temperature: float = Field(gt=0)
     """Probabilities are the softmax of the logits divided by it; above 1 the model was too sure, below 1 too unsure."""
     low: float
-    """95 % likelihood-ratio interval (Wilks 1938) within the search's bounds. It takes the frames as independent, so it is
-    too narrow where several are of one video."""
+    """95 % likelihood-ratio interval (Wilks 1938) within the search's bounds. It takes the frames as independent, so it
+    is too narrow where several are of one video."""
     high: float
     n: int
     """Frames of the validation part."""
