@@ -17,6 +17,7 @@ _PACKAGES_OF_EXTRA = {
     "tensorrt": ("tensorrt",),
     "tensorrt-rtx": ("tensorrt_rtx",),
     "report": ("matplotlib", "jinja2"),
+    "video": ("av",),
 }
 
 

@@ -52,6 +52,23 @@ def write_atomic(path: Path, content: bytes | str, *, again: str = "run again") 
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside path, to write at length; it becomes path when the block ends without an error.
+
+    Raises: ArtifactError if the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _fsync(partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> None:
     """Refuse an output that exists, or with force one that is not ours, before any work is done.
 

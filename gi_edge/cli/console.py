@@ -29,7 +29,7 @@ class ConsoleProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Task]:
+    def task(self, title: str, total: int | None) -> Iterator[Task]:
         """Show a bar while the block runs; only on a terminal, so that logs stay readable."""
         columns = (
             TextColumn("{task.description}"),
