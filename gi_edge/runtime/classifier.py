@@ -24,8 +24,6 @@ from gi_edge.runtime.session import Backend, Session
 ImageSource = Path | str | NDArray[np.uint8] | Image.Image
 """A file; pixels, uint8 [height, width, 3] RGB; or a Pillow image of any mode, upright by its EXIF orientation."""
 K = TypeVar("K")
-_INFERENCES = 2
-"""Batches computed at once; see bench/throughput/predict.py."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,27 @@ class Classifier:
     May be shared: predict can be called from several threads, and each call answers as if it were alone.
     """
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
+    def __init__(self, bundle: Bundle, session: Session, inferences: int = 1) -> None:
+        """inferences: batches that the session is given at once."""
         self.classes = bundle.manifest.classes
         self.preprocess = bundle.manifest.preprocess
         self.temperature = bundle.manifest.temperature
         self.session = session
+        self.inferences = inferences
 
     @classmethod
     def from_bundle(cls, path: Path | str, precision: Precision = "fp32", backend: Backend | None = None) -> Classifier:
         """Load a bundle folder. backend: what computes; Backend() unless given.
 
+        On a CPU, Backend() answers one image soonest: all cores compute it. For many images Backend(threads=1) and a
+        batch size of 1 answer the most per second: each core computes an image of its own.
+
         Raises: ArtifactError if the bundle is not whole; RuntimeUnavailableError if the backend cannot serve.
         """
         bundle = read_bundle(Path(path))
-        return cls(bundle, open_model(bundle, precision, backend or Backend()).session)
+        backend = backend or Backend()
+        session = open_model(bundle, precision, backend).session
+        return cls(bundle, session, _inferences_for(session, backend.threads))
 
     def predict(self, images: Iterable[ImageSource], batch_size: int = 8) -> Iterator[Prediction]:
         """Yield one prediction per image, in order, batch by batch; kinds of images may be mixed.
@@ -91,7 +96,7 @@ class Classifier:
         """As predict, for pairs of anything and an image; that thing comes back beside the prediction."""
         if batch_size < 1:
             raise DataError(f"the batch size is {batch_size}", fix="give 1 or more")
-        lanes = Lanes(batch_size, decoders=worker_count(), inferences=_INFERENCES)
+        lanes = Lanes(batch_size, decoders=worker_count(), inferences=self.inferences)
         asked = (((key, _source_of(row, image)), (row, image)) for row, (key, image) in enumerate(keyed))
         answers = answers_in_order(asked, self._pixels_or_reason, self._probabilities, lanes)
         return ((key, self._prediction(source, row)) for (key, source), row in answers)
@@ -115,11 +120,18 @@ class Classifier:
         return Prediction(source, row, label=self.classes[best], probability=float(row[best]))
 
 
+def _inferences_for(session: Session, threads: int | None) -> int:
+    """Return how many batches to compute at once: as many as fill a CPU, or two, so that a GPU need not wait."""
+    if session.provider != "CPUExecutionProvider":
+        return 2
+    return 1 if threads is None else max(1, worker_count() // threads)
+
+
 def _source_of(row: int, image: ImageSource | Unreadable) -> Path | str | int:
     return image if isinstance(image, str | Path) else row
 
 
-def _image_from_source(row: int, image: ImageSource) -> Image.Image:
+def _image_from_source(row: int, image: object) -> Image.Image:
     """Return an upright 8-bit RGB image. Raises: UnreadableImageError; DataError if it is none of ImageSource."""
     if isinstance(image, str | Path):
         return read_image(Path(image))

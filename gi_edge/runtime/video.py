@@ -207,7 +207,7 @@ def _duration_s(container: av.container.InputContainer, stream: VideoStream) -> 
 
 
 def _upright(frame: AvFrame) -> Image.Image:
-    image: Image.Image = frame.to_image()
+    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     turn = _TURNS.get(frame.rotation)
     return image if turn is None else image.transpose(turn)
 
