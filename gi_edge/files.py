@@ -16,7 +16,7 @@ from gi_edge.errors import ArtifactError
 
 _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARKS = ("manifest.json", "evaluation.json", "engine.json")
