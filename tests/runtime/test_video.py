@@ -68,7 +68,8 @@ def test_a_variable_frame_rate_is_sampled_by_time_stamps(tmp_path, sampling, num
 
 
 @pytest.mark.parametrize(
-    ("sampling", "expected"), [(Sampling(), 100), (Sampling(every=30), 4), (Sampling(rate=5), 20), (Sampling(rate=99), 100)]
+    ("sampling", "expected"),
+    [(Sampling(), 100), (Sampling(every=30), 4), (Sampling(rate=5), 20), (Sampling(rate=99), 100)],
 )
 def test_the_number_of_frames_to_come_is_foretold(sampling, expected):
     assert sampling.expected(100, 25) == expected
