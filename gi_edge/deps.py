@@ -17,6 +17,7 @@ _PACKAGES_OF_EXTRA = {
     "tensorrt": ("tensorrt", "cuda"),
     "tensorrt-rtx": ("tensorrt_rtx", "cuda"),
     "report": ("matplotlib", "jinja2"),
+    "video": ("av",),
 }
 
 

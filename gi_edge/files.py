@@ -16,7 +16,7 @@ from gi_edge.errors import ArtifactError
 
 _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MARKS = ("manifest.json", "evaluation.json", "engine.json")
@@ -47,6 +47,23 @@ def write_atomic(path: Path, content: bytes | str, *, again: str = "run again") 
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside path, to write at length; it becomes path when the block ends without an error.
+
+    Raises: ArtifactError if the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            _fsync(partial)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -20,8 +20,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Tell one line."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Task]:
-        """Start a piece of work of so many steps."""
+    def task(self, title: str, total: int | None) -> AbstractContextManager[Task]:
+        """Start a piece of work of so many steps; None: nobody knows how many."""
 
 
 class _SilentTask:
@@ -36,5 +36,5 @@ class Silent:
         return None
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Task]:
+    def task(self, title: str, total: int | None) -> Iterator[Task]:
         yield _SilentTask()

@@ -32,9 +32,10 @@ from gi_edge.data.pixels import DecodedFrames
 from gi_edge.data.split import csv_from_split
 from gi_edge.errors import ConfigError, GateError
 from gi_edge.files import atomic_folder, sha256_file
-from gi_edge.metrics.gate import Verdict
+from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.limits import limit_checks
-from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
+from gi_edge.metrics.parity import Parity, Precision
+from gi_edge.metrics.verdict import Verdict
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress

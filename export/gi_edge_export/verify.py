@@ -14,9 +14,11 @@ from torch import nn
 
 from gi_edge.errors import GateError
 from gi_edge.files import sha256_file
-from gi_edge.metrics.gate import Answers, Origin, Verdict, verdict_from_answers
+from gi_edge.metrics.agreement import parity_from_logits
+from gi_edge.metrics.gate import Answers, Origin, verdict_from_answers
 from gi_edge.metrics.limits import limit_checks
-from gi_edge.metrics.parity import Parity, Precision, parity_from_logits
+from gi_edge.metrics.parity import Parity, Precision
+from gi_edge.metrics.verdict import Verdict
 from gi_edge.modeling.pixels import logits_of
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_export.graph_types import widened_from_graph

@@ -17,8 +17,8 @@ from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
 from gi_edge.errors import ArtifactError
-from gi_edge.metrics.gate import Verdict
 from gi_edge.metrics.parity import Parity, Precision
+from gi_edge.metrics.verdict import Verdict
 
 LABELS_FILE = "labels.txt"
 PREPROCESS_FILE = "preprocess.json"

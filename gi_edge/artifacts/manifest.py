@@ -18,7 +18,7 @@ from gi_edge.data.spec import DatasetSpec, read_spec
 from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError, ConfigError
 from gi_edge.files import sha256_file
-from gi_edge.metrics.temperature import Calibration
+from gi_edge.metrics.calibration import Calibration
 
 MANIFEST = "manifest.json"
 ENGINES_FOLDER = "engines"

@@ -13,8 +13,8 @@ from gi_edge.data.split import SplitKind
 from gi_edge.errors import ArtifactError
 from gi_edge.files import write_atomic
 from gi_edge.metrics.classification import Classification
-from gi_edge.metrics.gate import Verdict
 from gi_edge.metrics.parity import Parity, Precision
+from gi_edge.metrics.verdict import Verdict
 
 
 class FlippedFrame(Value):

@@ -29,7 +29,7 @@ class ConsoleProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Task]:
+    def task(self, title: str, total: int | None) -> Iterator[Task]:
         """Show a bar while the block runs; only on a terminal, so that logs stay readable."""
         columns = (
             TextColumn("{task.description}"),
@@ -39,7 +39,8 @@ class ConsoleProgress:
             TimeRemainingColumn(),
         )
         shown = self._console.is_terminal
-        with _Bars(*columns, console=self._console, transient=True, disable=not shown) as bars:
+        # redirected, what is printed to stdout meanwhile would go to this console, which is stderr
+        with _Bars(*columns, console=self._console, transient=True, disable=not shown, redirect_stdout=False) as bars:
             yield _Bar(bars, bars.add_task(title, total=total, note=""))
 
 

@@ -2,78 +2,105 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import provider_option
-
 if TYPE_CHECKING:
-    from gi_edge.runtime.classifier import Classifier, Prediction
+    from gi_edge.runtime.session import Backend
+
+_OPTIONS = (
+    click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), help="text unless given."),
+    click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a line."),
+    click.option("--output", type=click.Path(path_type=Path), help="Write the lines to a file, whole or not at all."),
+    click.option("--annotate", type=click.Path(path_type=Path), metavar="DIR", help="Write copies with their answers."),
+    click.option("--force", is_flag=True, help="Replace what --output and --annotate find there."),
+    click.option("--every", type=click.IntRange(min=1), help="Of a video, look at every nth frame."),
+    click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Of a video, so many frames a second."),
+    click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True),
+    click.option(
+        "--runtime",
+        type=click.Choice(["onnxruntime", "tensorrt", "tensorrt-rtx"]),
+        default="onnxruntime",
+        show_default=True,
+    ),
+    click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+        default="auto",
+        show_default=True,
+        help="Of ONNX Runtime; auto: CUDA where the driver sees a device, else the CPU.",
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Images computed together: 1 on a CPU, else 8."),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a batch: 1 for many images, else all."),
+)
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.command()
 @click.argument("bundle")
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@provider_option
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per image, with every class.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_options
 def command(**given: Any) -> None:  # noqa: ANN401
-    """Classify IMAGES, files or folders, with BUNDLE: class, probability and file per line.
+    """Classify SOURCES, image files, videos or folders of them, with BUNDLE.
 
-    Files that cannot be read are named on stderr and never guessed; the exit code is then 1. Needs no torch.
+    A line has class, probability and file, and for a video the number of the frame and its time in seconds. What cannot
+    be read is named on stderr and never guessed; the exit code is then 1. Needs no torch.
     """
-    from gi_edge.cli.console import ConsoleProgress, print_text, workspace
+    from gi_edge.cli.console import ConsoleProgress, workspace
+    from gi_edge.cli.predict_sources import check_copies, sources_from_arguments
     from gi_edge.deps import extra
-    from gi_edge.errors import DataError
+    from gi_edge.files import check_writable
 
+    _check_choices(given)
     folder = workspace().bundle_path(given["bundle"])
-    paths = list(_paths(given["images"]))
+    sources = sources_from_arguments(given["sources"])
+    if given["output"]:
+        check_writable(given["output"], force=given["force"], other="--output FILE")
+    if given["annotate"]:
+        check_copies(sources, given["annotate"], force=given["force"])
+    if any(source.is_video for source in sources):
+        with extra("video"):
+            import av  # noqa: F401
     with extra("cuda"):
+        from gi_edge.cli.predict_run import Job, run
         from gi_edge.runtime.classifier import Classifier
-    classifier = Classifier.from_bundle(folder, given["precision"], given["provider"])
-    progress = ConsoleProgress()
-    unreadable = 0
-    for prediction in classifier.predict(paths):
-        if prediction.probabilities is None:
-            unreadable += 1
-            progress.say(f"skipped {prediction.path}: {prediction.error}")
-        else:
-            print_text(_line(classifier, prediction, as_json=given["as_json"]))
-    if unreadable:
-        raise DataError(f"{unreadable} of {len(paths)} images could not be read", fix="see the lines above")
+        from gi_edge.runtime.sampling import Sampling
+    backend, batch_size = _plan(given, is_one_image=len(sources) == 1 and not sources[0].is_video)
+    job = Job(
+        Classifier.from_bundle(folder, given["precision"], backend),
+        sources,
+        Sampling(every=given["every"] or 1, rate=given["fps"]),
+        batch_size,
+        "json" if given["as_json"] else given["form"] or "text",
+        given["output"],
+        given["annotate"],
+    )
+    run(job, ConsoleProgress())
 
 
-def _paths(arguments: tuple[Path, ...]) -> Iterator[Path]:
-    from gi_edge.data.index import image_files
-    from gi_edge.errors import DataError
+def _check_choices(given: dict[str, Any]) -> None:
+    from gi_edge.errors import ConfigError
 
-    for argument in arguments:
-        if argument.is_dir():
-            found = [*image_files(argument)]
-            for folder in sorted(path for path in argument.rglob("*") if path.is_dir()):
-                found += image_files(folder)
-            if not found:
-                raise DataError(f"no image files in {argument}", fix="name a folder with .jpg or .png files")
-            yield from found
-        else:
-            yield argument
+    if given["every"] and given["fps"]:
+        raise ConfigError("--every and --fps both say which frames to look at", fix="leave one of them out")
+    if given["as_json"] and given["form"] not in (None, "json"):
+        raise ConfigError(f"--json and --format {given['form']} exclude each other", fix="leave one of them out")
 
 
-def _line(classifier: Classifier, prediction: Prediction, *, as_json: bool) -> str:
-    assert prediction.probabilities is not None
-    best = int(prediction.probabilities.argmax())
-    label, probability = classifier.classes[best], float(prediction.probabilities[best])
-    if not as_json:
-        return f"{label}\t{probability:.4f}\t{prediction.path}"
-    every = zip(classifier.classes, prediction.probabilities, strict=True)
-    content = {
-        "image": str(prediction.path),
-        "class": label,
-        "probability": round(probability, 6),
-        "probabilities": {name: round(float(value), 6) for name, value in every},
-    }
-    return json.dumps(content, ensure_ascii=False)
+def _plan(given: dict[str, Any], *, is_one_image: bool) -> tuple[Backend, int]:
+    """Return what computes, and the batch size: on a CPU that computes many images, each core takes one by itself."""
+    from gi_edge.runtime.session import Backend, has_cuda_device
+
+    by_cpu = given["provider"] == "cpu" or (given["provider"] == "auto" and not has_cuda_device())
+    on_cpu = given["runtime"] == "onnxruntime" and by_cpu
+    threads = given["threads"] or (1 if on_cpu and not is_one_image else None)
+    backend = Backend(runtime=given["runtime"], provider=given["provider"], threads=threads)
+    return backend, given["batch_size"] or (1 if on_cpu else 8)

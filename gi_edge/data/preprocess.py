@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,13 +47,41 @@ class UnreadableImageError(Exception):
 def image_warnings() -> Iterator[None]:
     """Make Pillow's decompression bomb warning an error, and quiet what it says of corrupt metadata.
 
-    Filters belong to the process: around a pool of threads that read images this must be entered once more, so that
-    it holds whatever the order in which the threads put the filters back.
+    Filters belong to the process: the first thread within puts them up, the last one out takes them down, so that they
+    hold for all that read images, whatever the order in which they end.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    _FILTERS.enter()
+    try:
         yield
+    finally:
+        _FILTERS.leave()
+
+
+class _SharedFilters:
+    """The filters of image_warnings and how many hold them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._before: warnings.catch_warnings[None] | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._holders:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            self._holders += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if not self._holders and self._before is not None:
+                self._before.__exit__(None, None, None)
+
+
+_FILTERS = _SharedFilters()
 
 
 def read_image(path: Path, content: bytes | None = None) -> Image.Image:
@@ -62,12 +91,28 @@ def read_image(path: Path, content: bytes | None = None) -> Image.Image:
 
     Raises: UnreadableImageError if the file is absent, empty, truncated, too large or not an image.
     """
-    try:
+    with _unreadable():
         if (path.stat().st_size if content is None else len(content)) == 0:
             raise UnreadableImageError("the file is empty")
         source = path if content is None else io.BytesIO(content)
         with image_warnings(), Image.open(source, formats=FORMATS) as image:
             return _rgb_from_image(image)
+
+
+def upright_image(image: Image.Image) -> Image.Image:
+    """Return an image that is open already as read_image gives that of a file: 8-bit RGB, upright.
+
+    Raises: UnreadableImageError if its data cannot be decoded.
+    """
+    with _unreadable(), image_warnings():
+        return _rgb_from_image(image)
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Turn what Pillow and the disk raise into UnreadableImageError."""
+    try:
+        yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableImageError("more pixels than a frame can have (decompression bomb?)") from error
     except UnidentifiedImageError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gi_edge.config import Value
 
@@ -34,6 +35,26 @@ class ReliabilityBin(Value):
     accuracy: float | None
     confidence: float | None
     """Mean top-1 confidence."""
+
+
+class Calibration(Value):
+    """A temperature, the frames it was fitted on, and what it did to their probabilities."""
+
+    temperature: float = Field(gt=0)
+    """Probabilities are the softmax of the logits divided by it; above 1 the model was too sure, below 1 too unsure."""
+    low: float
+    """95 % likelihood-ratio interval (Wilks 1938) within the search's bounds. It takes the frames as independent, so it
+    is too narrow where several are of one video."""
+    high: float
+    n: int
+    """Frames of the validation part."""
+    nll_before: float
+    """On these frames, at temperature 1."""
+    nll_after: float
+    ece_before: float
+    ece_after: float
+    note: str
+    """Why the temperature is no free minimum; empty where it is one."""
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:

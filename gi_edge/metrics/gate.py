@@ -19,18 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gi_edge.config import Value
+from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.checks import check_groups, check_labels, check_lengths
-from gi_edge.metrics.limits import Check, limit_checks
+from gi_edge.metrics.limits import limit_checks
 from gi_edge.metrics.losses import Margins, calibration_checks, loss_checks
-from gi_edge.metrics.parity import LIMITS, Parity, Precision, parity_from_logits
-
-Status = Literal["pass", "fail", "undecided"]
+from gi_edge.metrics.parity import LIMITS, Parity, Precision
+from gi_edge.metrics.verdict import Check, Status, Verdict
 
 
 class Origin(NamedTuple):
@@ -39,23 +38,6 @@ class Origin(NamedTuple):
     file_sha256: str
     computed_by: str
     computes_precision: bool
-
-
-class Verdict(Value):
-    """Whether a model file is fit for use in place of the trained model, by which checks, and on whose word."""
-
-    precision: Precision
-    status: Status
-    reasons: tuple[str, ...]
-    """Why it failed or could not be decided, in the order of the checks; empty on a pass."""
-    file_sha256: str
-    """Of the model file that it is about; another build is another file and needs a verdict of its own."""
-    computed_by: str
-    """What computed the answers, such as "PyTorch on cpu, computing in half precision"."""
-    computes_precision: bool
-    """Whether that place computes in the precision; ONNX Runtime's CPU provider widens fp16 to fp32."""
-    parity: Parity
-    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True)

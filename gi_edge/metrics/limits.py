@@ -1,42 +1,11 @@
-"""One check of a verdict, and the checks that hold numbers against the limits of a precision."""
+"""The checks of a verdict that hold numbers against the limits of a precision."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from scipy.stats import beta
 
-from gi_edge.config import Value
 from gi_edge.metrics.parity import LIMITS, Parity, Precision
-
-Outcome = Literal["pass", "fail", "undecided", "told"]
-
-
-class Check(Value):
-    """One thing that was measured and, unless its outcome is "told", judged."""
-
-    name: str
-    """nonfinite_frames, max_abs_error, max_probability_error, flip_rate, macro_f1, mcc, sensitivity, ece or brier."""
-    label: str | None = None
-    """The class, for sensitivity."""
-    n: int
-    """Frames that it rests on."""
-    value: float | None
-    """What was found; for a score, candidate minus reference."""
-    low: float | None = None
-    """95 % interval of a score's difference, paired bootstrap by group where groups are known, else by frame."""
-    high: float | None = None
-    bound: float | None = None
-    """Upper 95 % bound of the loss (of the rise, for ece and brier; of the rate, for flip_rate)."""
-    limit: float | None = None
-    """Largest loss, rise, rate or error that passes."""
-    outcome: Outcome
-    needed: bool
-    """Whether the verdict cannot be pass while this is undecided."""
-    frames_needed: int | None = None
-    """Frames of this kind with which no change at all would pass; None where frames are not the matter."""
-    reason: str = ""
-    """Why it did not pass, in one clause."""
+from gi_edge.metrics.verdict import Check
 
 
 def limit_checks(precision: Precision, parity: Parity) -> tuple[Check, ...]:

@@ -14,7 +14,6 @@ from gi_edge.config import Value
 from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.counts import confusion_from_labels, scores_from_confusion
 from gi_edge.metrics.differences import Shift, answer_shifts, calibration_shifts
-from gi_edge.metrics.limits import Check, Outcome
 from gi_edge.metrics.noninferiority import (
     EVENTS_AT_ZERO,
     Bounds,
@@ -27,6 +26,7 @@ from gi_edge.metrics.noninferiority import (
 from gi_edge.metrics.parity import leads
 from gi_edge.metrics.resample import Bootstrap
 from gi_edge.metrics.uncertainty import Ground, ground_from_labels, undecided_reason
+from gi_edge.metrics.verdict import Check, Outcome
 
 _BOOTSTRAP = Bootstrap(resamples=2_000, frame_resamples=1_000)
 _ERROR = 0.05

@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import chi2
 
-from gi_edge.config import Value
 from gi_edge.errors import DataError
-from gi_edge.metrics.calibration import calibration_from_sums, frame_sums, softmax
+from gi_edge.metrics.calibration import Calibration, calibration_from_sums, frame_sums, softmax
 from gi_edge.metrics.checks import check_labels, check_lengths
 
 BOUNDS = (0.1, 10.0)
@@ -24,26 +22,6 @@ _NO_MISTAKE = (
     "temperature up to 1 that these frames allow"
 )
 _BEYOND = "the best fit lies beyond {:g}, the bound of the search"
-
-
-class Calibration(Value):
-    """A temperature, the frames it was fitted on, and what it did to their probabilities."""
-
-    temperature: float = Field(gt=0)
-    """Probabilities are the softmax of the logits divided by it; above 1 the model was too sure, below 1 too unsure."""
-    low: float
-    """95 % likelihood-ratio interval (Wilks 1938) within BOUNDS. It takes the frames as independent, so it is too
-    narrow where several are of one video."""
-    high: float
-    n: int
-    """Frames of the validation part."""
-    nll_before: float
-    """On these frames, at temperature 1."""
-    nll_after: float
-    ece_before: float
-    ece_after: float
-    note: str
-    """Why the temperature is no free minimum; empty where it is one."""
 
 
 def calibration_from_logits(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> Calibration:

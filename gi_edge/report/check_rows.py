@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gi_edge.artifacts.results import BundleRun
-from gi_edge.metrics.limits import Check
+from gi_edge.metrics.verdict import Check
 from gi_edge.report.formats import NOT_MEASURED, text_from_count
 from gi_edge.report.standing import labels_from_models, speaking_verdict
 

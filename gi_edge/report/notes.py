@@ -9,10 +9,10 @@ from typing import Protocol
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
 from gi_edge.artifacts.speed import SpeedRun
-from gi_edge.metrics.gate import Status, Verdict
 from gi_edge.metrics.latency import MINIMUM_COUNT
 from gi_edge.metrics.losses import Margins
 from gi_edge.metrics.parity import LIMITS, Precision
+from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list, text_from_rate
 from gi_edge.report.standing import labels_from_models, speaking_verdict, standing_from_model
 

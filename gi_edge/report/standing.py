@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
-from gi_edge.metrics.gate import Status, Verdict
+from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list
 
 _NAMED_FAILURES = 3

@@ -1,74 +1,146 @@
-"""From image files to labelled probabilities, with nothing but a bundle."""
+"""From images to labelled probabilities, with nothing but a bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gi_edge.artifacts.bundle import Bundle, read_bundle
-from gi_edge.data.preprocess import UnreadableImageError, pixels_from_image, read_image
+from gi_edge.data.pool import worker_count
+from gi_edge.data.preprocess import UnreadableImageError, pixels_from_image, read_image, upright_image
+from gi_edge.errors import DataError
 from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.parity import Precision
-from gi_edge.runtime.onnxruntime import open_session
-from gi_edge.runtime.session import Provider, Session
+from gi_edge.runtime.backends import open_model
+from gi_edge.runtime.pipeline import Lanes, Row, answers_in_order
+from gi_edge.runtime.session import Backend, Session
+
+ImageSource = Path | str | NDArray[np.uint8] | Image.Image
+"""A file; pixels, uint8 [height, width, 3] RGB; or a Pillow image of any mode, upright by its EXIF orientation."""
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands where an image should be, and says why there is none."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one image; error says why there is none."""
 
-    path: Path
+    source: Path | str | int
+    """The file as it was given; the position among the images, from 0, where pixels or a Pillow image were given."""
     probabilities: NDArray[np.float32] | None
     """[classes], softmax of the logits at the bundle's temperature, in the order of the classifier's classes."""
     error: str = ""
+    label: str = ""
+    """The most probable class; empty where there is an error."""
+    probability: float = 0.0
+    """Of label; 0 where there is an error."""
 
 
 class Classifier:
-    """A bundle, ready to answer. Every file of the bundle was hashed before the model was loaded."""
+    """A bundle, ready to answer. Every file of the bundle was hashed before the model was loaded.
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
+    May be shared: predict can be called from several threads, and each call answers as if it were alone.
+    """
+
+    def __init__(self, bundle: Bundle, session: Session, inferences: int = 1) -> None:
+        """inferences: batches that the session is given at once."""
         self.classes = bundle.manifest.classes
         self.preprocess = bundle.manifest.preprocess
         self.temperature = bundle.manifest.temperature
         self.session = session
+        self.inferences = inferences
 
     @classmethod
-    def from_bundle(
-        cls, path: Path, precision: Precision = "fp32", provider: Literal["auto"] | Provider = "auto"
-    ) -> Classifier:
-        """Load a bundle folder.
+    def from_bundle(cls, path: Path | str, precision: Precision = "fp32", backend: Backend | None = None) -> Classifier:
+        """Load a bundle folder. backend: what computes; Backend() unless given.
 
-        Raises: ArtifactError if the bundle is not whole; RuntimeUnavailableError if the provider cannot serve.
+        On a CPU, Backend() answers one image soonest: all cores compute it. For many images Backend(threads=1) and a
+        batch size of 1 answer the most per second: each core computes an image of its own.
+
+        Raises: ArtifactError if the bundle is not whole; RuntimeUnavailableError if the backend cannot serve.
         """
-        bundle = read_bundle(path)
-        return cls(bundle, open_session(path / bundle.model(precision).path, provider))
+        bundle = read_bundle(Path(path))
+        backend = backend or Backend()
+        session = open_model(bundle, precision, backend).session
+        return cls(bundle, session, _inferences_for(session, backend.threads))
 
-    def predict(self, paths: Iterable[Path], batch_size: int = 8) -> Iterator[Prediction]:
-        """Yield one prediction per path, in order. Unreadable images are answered with an error, never guessed."""
-        batch: list[tuple[Path, NDArray[np.uint8] | str]] = []
-        for path in paths:
-            batch.append((path, self._pixels_or_error(path)))
-            if len(batch) == batch_size:
-                yield from self._answer(batch)
-                batch = []
-        yield from self._answer(batch)
+    def predict(self, images: Iterable[ImageSource], batch_size: int = 8) -> Iterator[Prediction]:
+        """Yield one prediction per image, in order, batch by batch; kinds of images may be mixed.
 
-    def _pixels_or_error(self, path: Path) -> NDArray[np.uint8] | str:
+        Images are decoded in threads while earlier ones are computed, so that a few batches are read ahead of the
+        answers. The pixels are those that training and evaluation see. Files and Pillow images that cannot be decoded
+        are answered with an error, never guessed.
+
+        Raises: DataError for what is no image: another type, shape or dtype; the images of earlier batches are
+        answered before.
+        """
+        if isinstance(images, str | Path | Image.Image):
+            raise DataError(f"one image was given, a {type(images).__name__}", fix="give a list: predict([image])")
+        return (answer for _, answer in self.predict_keyed(((None, image) for image in images), batch_size))
+
+    def predict_keyed(
+        self, keyed: Iterable[tuple[K, ImageSource | Unreadable]], batch_size: int = 8
+    ) -> Iterator[tuple[K, Prediction]]:
+        """As predict, for pairs of anything and an image; that thing comes back beside the prediction."""
+        if batch_size < 1:
+            raise DataError(f"the batch size is {batch_size}", fix="give 1 or more")
+        lanes = Lanes(batch_size, decoders=worker_count(), inferences=self.inferences)
+        asked = (((key, _source_of(row, image)), (row, image)) for row, (key, image) in enumerate(keyed))
+        answers = answers_in_order(asked, self._pixels_or_reason, self._probabilities, lanes)
+        return ((key, self._prediction(source, row)) for (key, source), row in answers)
+
+    def _pixels_or_reason(self, asked: tuple[int, ImageSource | Unreadable]) -> NDArray[np.uint8] | str:
+        row, image = asked
+        if isinstance(image, Unreadable):
+            return image.reason
         try:
-            return pixels_from_image(read_image(path), self.preprocess)
+            return pixels_from_image(_image_from_source(row, image), self.preprocess)
         except UnreadableImageError as error:
             return str(error)
 
-    def _answer(self, batch: list[tuple[Path, NDArray[np.uint8] | str]]) -> Iterator[Prediction]:
-        readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-        rows = iter(softmax(self.session.run(np.stack(readable)), self.temperature)) if readable else iter(())
-        for path, pixels in batch:
-            if isinstance(pixels, str):
-                yield Prediction(path, None, pixels)
-            else:
-                yield Prediction(path, next(rows))
+    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return softmax(self.session.run(pixels), self.temperature)
+
+    def _prediction(self, source: Path | str | int, row: Row) -> Prediction:
+        if isinstance(row, str):
+            return Prediction(source, None, row)
+        best = int(row.argmax())
+        return Prediction(source, row, label=self.classes[best], probability=float(row[best]))
+
+
+def _inferences_for(session: Session, threads: int | None) -> int:
+    """Return how many batches to compute at once: as many as fill a CPU, or two, so that a GPU need not wait."""
+    if session.provider != "CPUExecutionProvider":
+        return 2
+    return 1 if threads is None else max(1, worker_count() // threads)
+
+
+def _source_of(row: int, image: ImageSource | Unreadable) -> Path | str | int:
+    return image if isinstance(image, str | Path) else row
+
+
+def _image_from_source(row: int, image: object) -> Image.Image:
+    """Return an upright 8-bit RGB image. Raises: UnreadableImageError; DataError if it is none of ImageSource."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return upright_image(image)
+    if not isinstance(image, np.ndarray):
+        fault, fix = f"a {type(image).__name__}", "give a file, an array or a Pillow image"
+        raise DataError(f"image {row} is {fault}", fix=fix)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        fix = "give uint8 [height, width, 3] RGB; Image.fromarray takes grey and RGBA arrays too"
+        raise DataError(f"image {row} is an array of {image.dtype} {list(image.shape)}", fix=fix)
+    return Image.fromarray(image)

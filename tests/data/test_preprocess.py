@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gi_edge.data.preprocess import PreprocessSpec, UnreadableImageError, pixels_from_image, read_image
+from gi_edge.data.preprocess import PreprocessSpec, UnreadableImageError, image_warnings, pixels_from_image, read_image
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -95,3 +96,17 @@ def test_crop_loses_the_edges_of_a_wide_frame():
 def test_sizes_that_convnext_cannot_divide_are_refused(size):
     with pytest.raises(ValueError, match="size_px"):
         PreprocessSpec(size_px=size)
+
+
+def test_filters_hold_for_all_that_share_them_and_are_taken_down_with_the_last():
+    """Threads end in any order; catch_warnings by itself would put the first one's filters back for good."""
+    before = list(warnings.filters)
+    first, second = image_warnings(), image_warnings()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    with pytest.raises(Image.DecompressionBombWarning):
+        warnings.warn("large", Image.DecompressionBombWarning, stacklevel=1)
+    assert warnings.filters != before
+    second.__exit__(None, None, None)
+    assert warnings.filters == before

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gi_edge.metrics.agreement import flip_rate_upper95, parity_from_logits
 from gi_edge.metrics.limits import limit_checks
-from gi_edge.metrics.parity import PRECISIONS, flip_rate_upper95, leads, parity_from_logits
+from gi_edge.metrics.parity import PRECISIONS, leads
 
 REFERENCE = np.random.default_rng(0).normal(0, 3, (200, 5)).astype(np.float32)
 

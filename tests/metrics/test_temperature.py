@@ -8,8 +8,8 @@ from scipy.special import log_softmax
 from scipy.special import softmax as scipy_softmax
 
 from gi_edge.errors import DataError
+from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.calibration import softmax
-from gi_edge.metrics.parity import parity_from_logits
 from gi_edge.metrics.temperature import BOUNDS, calibration_from_logits
 
 

@@ -10,11 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, Environment, Latency, ModelRun, ParityPass
+from gi_edge.metrics.agreement import flip_rate_upper95
 from gi_edge.metrics.classification import Classification, classification_from_labels
-from gi_edge.metrics.gate import Origin, Verdict, verdict_from_checks
+from gi_edge.metrics.gate import Origin, verdict_from_checks
 from gi_edge.metrics.latency import latency_summary
-from gi_edge.metrics.limits import Check, limit_checks
-from gi_edge.metrics.parity import Parity, Precision, flip_rate_upper95
+from gi_edge.metrics.limits import limit_checks
+from gi_edge.metrics.parity import Parity, Precision
+from gi_edge.metrics.verdict import Check, Verdict
 
 POLYPS = ("Barrett's esophagus", "Ulcer <3 mm & flat", "Colon polyps")
 REGION = "uint8 pixels in host memory to logits in host memory; decoding and resizing are not in it"

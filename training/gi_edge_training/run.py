@@ -16,7 +16,7 @@ from gi_edge.data.preprocess import PreprocessSpec
 from gi_edge.data.split import csv_from_split
 from gi_edge.errors import DataError, ResumableInterrupt
 from gi_edge.files import atomic_folder, disk_errors
-from gi_edge.metrics.temperature import Calibration
+from gi_edge.metrics.calibration import Calibration
 from gi_edge.modeling.backbone import Backbone
 from gi_edge.modeling.methods import check_request, prepare_model, save_trained, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier
