@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import uuid
 from dataclasses import dataclass
 
 from gi_edge.runtime.session import has_cuda_device
@@ -34,3 +35,14 @@ def cuda_device() -> CudaDevice | None:
         or driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device)
     )
     return None if failed else CudaDevice(name.value.decode(), f"{major.value}.{minor.value}")
+
+
+def cuda_device_uuid() -> str | None:
+    """Return the identity of the first GPU as NVML writes it after "GPU-"; None where there is none."""
+    if not has_cuda_device():
+        return None
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, found = ctypes.c_int(0), (ctypes.c_ubyte * 16)()
+    if driver.cuDeviceGet(ctypes.byref(device), 0) or driver.cuDeviceGetUuid(found, device):
+        return None
+    return str(uuid.UUID(bytes=bytes(found)))
