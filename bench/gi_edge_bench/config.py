@@ -37,7 +37,7 @@ class BenchSettings(Value):
     """Frames per second that arrive, one paced scenario each."""
     warmup_seconds: float = Field(default=2.0, ge=0)
     """Longest warm-up of a scenario; a steady one ends after a quarter of it. At least three runs."""
-    minimum_seconds: float = Field(default=3.0, gt=0)
+    minimum_seconds: float = Field(default=2.5, gt=0)
     """A scenario lasts at least so long ..."""
     minimum_count: int = Field(default=64, ge=1)
     """... and answers at least so many images; 64 is what a p90 of single frames needs."""

@@ -80,9 +80,8 @@ def cross_checks_of(
 
 def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dict[Region, SpeedRun]) -> Iterator[_Job]:
     file, side = str(model.file), subject.preprocess.size_px
-    name, shape = (
-        (PIXEL_INPUT, (1, side, side, 3)) if model.entry.input == "uint8" else (FLOAT_INPUT, (1, 3, side, side))
-    )
+    scales_inside = model.entry.input == "uint8"
+    name, shape = (PIXEL_INPUT, (1, side, side, 3)) if scales_inside else (FLOAT_INPUT, (1, 3, side, side))
     typical_ms = min((run.summary.p50_ms for run in ours.values()), default=10.0)
     count = str(int(min(max(settings.minimum_seconds * 1e3 / max(typical_ms, 1e-3), _FEWEST), _MOST)))
     if model.engine is not None and model.engine.entry.runtime == "tensorrt" and shutil.which("trtexec"):
@@ -109,6 +108,7 @@ def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dic
 def _told_by(job: _Job, progress: Progress) -> Told | None:
     try:
         output = _output_of(job.words)
+        version = version_of_polygraphy(_output_of(("polygraphy", "--version"))) if "polygraphy" in job.words else None
     except (OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         lines = (getattr(error, "stdout", None) or "").strip().splitlines()
         progress.say(f"{job.words[0]} failed: {lines[-1] if lines else error}; by hand: {shlex.join(job.words)}")
@@ -116,10 +116,8 @@ def _told_by(job: _Job, progress: Progress) -> Told | None:
     told = job.read(output)
     if told is None:
         progress.say(f"{job.words[0]} printed no time that is known here; by hand: {shlex.join(job.words)}")
-    elif told.tool == "polygraphy":
-        version = version_of_polygraphy(_output_of(("polygraphy", "--version")))
-        told = Told(f"polygraphy {version}", told.milliseconds) if version else told
-    return told
+        return None
+    return Told(f"{told.tool} {version}", told.milliseconds) if version else told
 
 
 def _output_of(words: tuple[str, ...]) -> str:

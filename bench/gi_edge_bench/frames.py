@@ -70,8 +70,8 @@ def material_of(target: BenchTarget, bundle: Bundle, progress: Progress) -> Mate
     if target.frames == "probes":
         probes = read_probes(bundle)
         progress.say(
-            f"{name}: neither the dataset nor packed frames are here, so {len(probes.names)} probe images are compared; "
-            "that finds a broken engine, and proves nothing on patients' frames"
+            f"{name}: compared on the {len(probes.names)} probe images built into gi-edge, which finds a broken engine "
+            "and proves nothing on patients' frames"
         )
         return Material(probes.pixels, "probes", probes=probes)
     held_out = held_out_of(target, bundle, progress)

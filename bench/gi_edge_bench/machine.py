@@ -26,9 +26,10 @@ class CpuTimes:
 
 def cpu_model(root: Path = Path("/")) -> str:
     """Return the processor's name; on ARM boards the kernel gives it as Model or not at all."""
-    fields = dict(
-        (part.strip() for part in line.split(":", 1)) for line in _lines(root / "proc/cpuinfo") if ":" in line
-    )
+    fields: dict[str, str] = {}
+    for line in _lines(root / "proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        fields[name.strip()] = value.strip()
     return fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
 
 

@@ -19,6 +19,10 @@ _TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _TRIAL = Extent(seconds=0.25, calls=3, limit_seconds=3.0)
 _WORTH = 1.02
 """A larger batch must answer so many times the images per second to count as better; beyond it is noise."""
+_PATIENCE = 3
+"""Sizes in a row that gain nothing, before the search ends."""
+_LONGEST_BATCH_MS = 1000.0
+"""Nobody waits longer for a batch; larger ones are not tried."""
 _GAPS = 10
 _BACK_TO_BACK = 3
 
@@ -87,20 +91,23 @@ def _plans(settings: BenchSettings, scenario: Scenario, region: Region, subject:
 
 
 def best_batch_size(subject: Subject, region: Region) -> tuple[int, tuple[int, ...]]:
-    """Return the batch size with most images per second, and the sizes tried: doubled until two in a row gain nothing."""
+    """Return the batch size with most images per second, and those tried, each twice the one before."""
     best, best_rate, worse = 1, 0.0, 0
     tried: list[int] = []
     for size in _TRIED_BATCHES:
-        if worse == 2 or (subject.largest_batch is not None and size > subject.largest_batch):
+        if worse == _PATIENCE or (subject.largest_batch is not None and size > subject.largest_batch):
             break
         tried.append(size)
         with calls_of(subject, region, size) as calls:
             calls.run(0)
             timed = one_after_another(calls, _TRIAL)
-        rate = size * len(timed.samples_ms) / timed.seconds
+        typical_ms = float(np.median(timed.samples_ms))
+        rate = size / typical_ms
         worse = 0 if rate > _WORTH * best_rate else worse + 1
         if worse == 0:
             best, best_rate = size, rate
+        if typical_ms > _LONGEST_BATCH_MS:
+            break
     return best, tuple(tried)
 
 

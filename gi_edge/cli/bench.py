@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -96,7 +96,7 @@ def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
     if given["data"] and len(folders) > 1:
         raise click.UsageError(f"--data fits one bundle, found {len(folders)}; name the one")
     if given["speed_only"] or given["probes"]:
-        source = "probes" if given["probes"] else None
+        source: Literal["probes"] | None = "probes" if given["probes"] else None
         targets = tuple(BenchTarget(bundle=folder, frames=source) for folder in folders)
     else:
         targets = tuple(target_of(place, folder, given["data"]) for folder in folders)

@@ -109,7 +109,8 @@ def throttle_reasons(gpu: NvmlGpu) -> tuple[str, ...]:
 
 def energy_millijoules(gpu: NvmlGpu) -> int | None:
     """Return the energy drawn since the driver was loaded; None on GPUs without the counter (before Volta, Jetson)."""
-    return _told(gpu, lambda: int(gpu.nvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle)))
+    counted: int | None = _told(gpu, lambda: int(gpu.nvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle)))
+    return counted
 
 
 def power_watts(gpu: NvmlGpu) -> float | None:
