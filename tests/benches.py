@@ -72,7 +72,7 @@ class FakeBound:
 
 def subject_of(session, **given):
     """A subject of three frames of 32 pixels."""
-    pixels = np.arange(3 * 32 * 32 * 3, dtype=np.uint8).reshape(3, 32, 32, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     return Subject(session, pixels, PreprocessSpec(size_px=32), **given)
 
 

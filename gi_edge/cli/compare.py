@@ -87,7 +87,7 @@ def _raise_for_regressions(comparison: BenchComparison, limit: float) -> None:
         quiet = f"measure again, since these times are to be doubted ({marks[0]}), or " if marks else ""
         raise GateError(
             f"{'; '.join(found[:3])}{more}",
-            fix=f"{quiet}find the cause, or accept more: --max-regression PERCENT (no percentage covers a worse verdict)",
+            fix=f"{quiet}find the cause, or accept more: --max-regression PERCENT (which covers no worse verdict)",
         )
 
 

@@ -77,7 +77,8 @@ def block_length(samples: Floats) -> int:
     """Return how many consecutive samples [n] are drawn together.
 
     At least the cube root of n; else three times the lag at which the autocorrelation of the samples' ranks is first
-    lost in its noise, 2/√n. Ranks, since one late sample in a thousand would drown the rest. At least eight blocks remain.
+    lost in its noise, 2/√n. Ranks, since one late sample in a thousand would drown the rest. Eight blocks at least
+    remain.
     """
     n = len(samples)
     centred = np.argsort(np.argsort(samples, kind="stable"), kind="stable") - (n - 1) / 2
