@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gi_edge.artifacts.speed import CrossCheck, Region, SpeedRun
 from gi_edge.errors import RuntimeUnavailableError
@@ -63,7 +64,7 @@ def cross_checks_of(
         if job.region not in ours:
             progress.say(f"{job.words[0]}: left out; it compares with --scenario single-stream --region {job.region}")
             continue
-        told = _told_by(job, progress)
+        told = _told_by(job, model.file.parent, progress)
         if told is not None:
             found.append(
                 CrossCheck(
@@ -79,7 +80,7 @@ def cross_checks_of(
 
 
 def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dict[Region, SpeedRun]) -> Iterator[_Job]:
-    file, side = str(model.file), subject.preprocess.size_px
+    file, side = model.file.name, subject.preprocess.size_px
     scales_inside = model.entry.input == "uint8"
     name, shape = (PIXEL_INPUT, (1, side, side, 3)) if scales_inside else (FLOAT_INPUT, (1, 3, side, side))
     typical_ms = min((run.summary.p50_ms for run in ours.values()), default=10.0)
@@ -94,7 +95,7 @@ def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dic
     if shutil.which("polygraphy") and (model.engine is not None or provider is not None):
         backend = ("--trt", "--model-type", "engine") if provider is None else ("--onnxrt", "--providers", provider)
         shapes = f"{name}:[{','.join(map(str, shape))}]"
-        loops = ("--warm-up", "20", "--iterations", count)
+        loops = ("--warm-up", "20", "--iterations", count, *_one_runner_at_a_time())
         words = ("polygraphy", "run", file, *backend, "--input-shapes", shapes, *loops)
         statistic = "mean latency, host memory to host memory"
         yield _Job(words, told_by_polygraphy, "host", statistic, lambda run: run.summary.mean_ms)
@@ -105,13 +106,23 @@ def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dic
         yield _Job(words, told_by_perf_test, "host", statistic, lambda run: run.summary.p50_ms)
 
 
-def _told_by(job: _Job, progress: Progress) -> Told | None:
+def _one_runner_at_a_time() -> tuple[str, ...]:
+    """Return the option without which Polygraphy 0.53 takes no warm-up and prints no time; older ones lack it."""
+    option = "--sequential-runners"
     try:
-        output = _output_of(job.words)
+        return (option,) if option in _output_of(("polygraphy", "run", "--help")) else ()
+    except (OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        return ()  # the run itself then tells what is wrong
+
+
+def _told_by(job: _Job, folder: Path, progress: Progress) -> Told | None:
+    try:
+        output = _output_of(job.words, folder)
         version = version_of_polygraphy(_output_of(("polygraphy", "--version"))) if "polygraphy" in job.words else None
     except (OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         lines = (getattr(error, "stdout", None) or "").strip().splitlines()
-        progress.say(f"{job.words[0]} failed: {lines[-1] if lines else error}; by hand: {shlex.join(job.words)}")
+        faults = [line for line in lines if line.startswith("[!]")] or lines[-1:] or [str(error)]
+        progress.say(f"{job.words[0]} failed: {faults[0]}; by hand: {shlex.join(job.words)}")
         return None
     told = job.read(output)
     if told is None:
@@ -120,8 +131,14 @@ def _told_by(job: _Job, progress: Progress) -> Told | None:
     return Told(f"{told.tool} {version}", told.milliseconds) if version else told
 
 
-def _output_of(words: tuple[str, ...]) -> str:
+def _output_of(words: tuple[str, ...], folder: Path | None = None) -> str:
     done = subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_LIMIT_SECONDS, check=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_LIMIT_SECONDS,
+        check=True,
+        cwd=folder,
     )
     return done.stdout

@@ -86,8 +86,15 @@ def test_an_output_without_the_figure_is_none(read):
     assert read("[I] === Performance summary ===\n[I] Throughput: 130 qps\n") is None
 
 
+def test_an_older_polygraphy_is_not_asked_for_what_it_lacks(path, timed):
+    path("polygraphy", POLYGRAPHY)
+    (only,) = cross_checks_of(*timed, QUICK, Silent())
+    assert only.tool == "polygraphy"
+    assert "--sequential-runners" not in only.command
+
+
 def test_each_tool_is_held_against_the_same_figure_of_ours(path, timed):
-    path("polygraphy", POLYGRAPHY + "Polygraphy | Version: 0.49.9 | Path: ['x']\n")
+    path("polygraphy", POLYGRAPHY + "Polygraphy | Version: 0.49.9 | Path: ['x']\n [--sequential-runners]\n")
     path("onnxruntime_perf_test", PERF_TEST)
     path("trtexec", TRTEXEC)  # for engines only
     model, subject, speeds = timed
@@ -96,6 +103,7 @@ def test_each_tool_is_held_against_the_same_figure_of_ours(path, timed):
     assert first.ratio == speeds[0].summary.mean_ms / 59.11
     assert "--input-shapes 'pixels:[1,32,32,3]'" in first.command
     assert "--onnxrt --providers cpu" in first.command
+    assert first.command.endswith("--sequential-runners")
     assert (second.tool, second.our_ms) == ("onnxruntime_perf_test", speeds[0].summary.p50_ms)
     assert second.command.startswith("onnxruntime_perf_test -e cpu -m times -r ")
 
@@ -104,7 +112,7 @@ def test_each_tool_is_held_against_the_same_figure_of_ours(path, timed):
     ("text", "code", "said"),
     [
         (
-            "[!] Could not load the model\n",
+            "[!] Could not load the model\n[E] FAILED | Runtime: 0.1s\n",
             1,
             "polygraphy failed: [!] Could not load the model; by hand: polygraphy run",
         ),

@@ -108,10 +108,9 @@ def test_a_session_slower_than_the_frames_skips_the_older_waiting_frame():
     calls, made = calls_lasting(0.030)
     timed = at_fixed_rate(calls, 100, extent(seconds=0.6, calls=1))
     assert len(timed.samples_ms) + timed.skipped == 60
-    assert 15 <= len(timed.samples_ms) <= 20
+    assert 12 <= len(timed.samples_ms) <= 21
     assert made[0] == 0
-    steps = np.diff(made)
-    assert set(steps.tolist()) <= {3, 4, 5}
+    assert np.diff(made)[:-1].min() >= 3  # at the end there may be fewer left to skip
     assert min(timed.samples_ms) >= 30
 
 
