@@ -70,6 +70,15 @@ def _engines_besides(bundle: Bundle, settings: BenchSettings, progress: Progress
         yield Candidate(engine.entry.precision, backend, is_optional=True)
 
 
+def _check_single_frames(bundle: Bundle, model: OpenModel) -> None:
+    if model.engine is not None and model.engine.entry.batch.minimum > 1:
+        batch = model.engine.entry.batch
+        raise RuntimeUnavailableError(
+            f"{model.file} takes {batch.minimum} frames at least (batch {batch.text}); bench times single ones too",
+            fix=f"gi-edge engine {bundle.manifest.name} --batch 1:{batch.optimum}:{batch.maximum} --force",
+        )
+
+
 def open_candidate(
     bundle: Bundle, candidate: Candidate, pixels: NDArray[np.uint8], progress: Progress
 ) -> tuple[OpenModel, Startup] | None:
@@ -80,6 +89,7 @@ def open_candidate(
     started = time.perf_counter()
     try:
         model = open_model(bundle, candidate.precision, candidate.backend)
+        _check_single_frames(bundle, model)
     except (RuntimeUnavailableError, MissingDependencyError, ArtifactError) as error:
         if not candidate.is_optional:
             raise

@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,6 +190,49 @@ def test_an_optional_engine_that_cannot_run_is_told_and_left_out_a_named_one_is_
     named = bench_models.Candidate("fp32", Backend(runtime="tensorrt"))
     with pytest.raises(RuntimeUnavailableError, match="no GPU of its target"):
         bench_models.open_candidate(bundle, named, pixels, Silent())
+
+
+def engine_of(precision, runtime="tensorrt", minimum=1):
+    batch = SimpleNamespace(minimum=minimum, optimum=8, maximum=16, text=f"{minimum}:8:16")
+    return SimpleNamespace(entry=SimpleNamespace(precision=precision, runtime=runtime, batch=batch))
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "found"),
+    [
+        ({}, None, [("fp32", "onnxruntime"), ("fp16", "onnxruntime")]),
+        ({"with_engines": True}, None, [("fp32", "onnxruntime"), ("fp16", "onnxruntime")]),
+        (
+            {"with_engines": True},
+            "a GPU",
+            [("fp32", "onnxruntime"), ("fp16", "onnxruntime"), ("fp16", "tensorrt"), ("fp16", "tensorrt-rtx")],
+        ),
+        ({"with_engines": True, "precisions": ("fp32",)}, "a GPU", [("fp32", "onnxruntime")]),
+        ({"backend": Backend(runtime="tensorrt")}, "a GPU", [("fp16", "tensorrt")]),
+        ({"backend": Backend(runtime="tensorrt"), "precisions": ("fp32",)}, "a GPU", [("fp32", "tensorrt")]),
+    ],
+)
+def test_which_models_are_measured(workspace, monkeypatch, changes, device, found):
+    engines = (engine_of("fp16"), engine_of("fp16"), engine_of("fp16", "tensorrt-rtx"))
+    monkeypatch.setattr(bench_models, "read_engines", lambda bundle: engines)
+    monkeypatch.setattr(bench_models, "cuda_device", lambda: device)
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    candidates = bench_models.candidates_of(bundle, QUICK.model_copy(update=changes), Silent())
+    assert [(item.precision, item.backend.runtime) for item in candidates] == found
+    assert all(
+        item.is_optional == (item.backend.runtime != changes.get("backend", QUICK.backend).runtime)
+        for item in candidates
+    )
+
+
+def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_builds_one(workspace, monkeypatch):
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    model = replace(opened(bundle, Fake()), engine=engine_of("fp32", minimum=4))
+    monkeypatch.setattr(bench_models, "open_model", lambda *given: model)
+    candidate = bench_models.Candidate("fp32", Backend(runtime="tensorrt"))
+    with pytest.raises(RuntimeUnavailableError, match=r"takes 4 frames at least \(batch 4:8:16\)") as caught:
+        bench_models.open_candidate(bundle, candidate, np.zeros((1, 64, 64, 3), np.uint8), Silent())
+    assert caught.value.fix == "gi-edge engine lesions --batch 1:8:16 --force"
 
 
 @pytest.mark.parametrize(

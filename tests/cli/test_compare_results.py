@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gi_edge.artifacts.results import Comparison, read_result, write_result
 from gi_edge.errors import DataError
 from gi_edge.metrics.latency import latency_summary
 from gi_edge.progress import Silent
+from gi_edge.runtime.onnxruntime import OnnxRuntimeSession
 from gi_edge_bench.run import run
 
 
@@ -100,6 +102,22 @@ def test_a_sure_slowdown_beyond_the_limit_exits_3(
         assert "lesions fp32 single-stream host in b.json is 12." in done.err
         assert "95 % interval +1" in done.err
     assert ("could not be decided" in done.err) is (outcome == "undecided")
+
+
+def test_a_session_that_was_slowed_is_found_by_its_times(workspace, result, files, gi_edge, tmp_path, monkeypatch):
+    honest = OnnxRuntimeSession.run
+
+    def slowed(self, pixels):
+        time.sleep(0.03)
+        return honest(self, pixels)
+
+    settings = QUICK.model_copy(update={"scenarios": ("single-stream",), "minimum_count": 30, "precisions": ("fp32",)})
+    before = run(job(workspace, settings=settings), Silent())
+    monkeypatch.setattr(OnnxRuntimeSession, "run", slowed)
+    after = run(job(workspace, settings=settings), Silent())
+    done = gi_edge(*files(before, after), "--max-regression", "20%", cwd=tmp_path)
+    assert done.code == 3
+    assert "lesions fp32 single-stream host in b.json is " in done.err
 
 
 def test_without_a_limit_nothing_exits_3_and_the_table_says_what_is_compared(result, files, gi_edge, tmp_path):
