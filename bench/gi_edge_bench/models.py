@@ -66,7 +66,7 @@ def _engines_besides(bundle: Bundle, settings: BenchSettings, progress: Progress
         if kind in seen or (settings.precisions and engine.entry.precision not in settings.precisions):
             continue
         seen.add(kind)
-        backend = Backend(runtime=engine.entry.runtime, threads=settings.backend.threads)
+        backend = Backend(runtime=engine.entry.runtime)
         yield Candidate(engine.entry.precision, backend, is_optional=True)
 
 

@@ -21,6 +21,7 @@ from gi_edge.artifacts.results import read_result, write_result
 from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
 from gi_edge.progress import Silent
 from gi_edge.runtime.backends import open_model
+from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge.runtime.session import Backend
 from gi_edge_bench.flipped import flipped_from_answers
@@ -149,9 +150,7 @@ def test_speed_only_proves_nothing_and_says_so(workspace):
 
 def test_a_provider_that_is_not_there_is_an_error_never_a_slower_success(workspace):
     """Without a GPU, ONNX Runtime would fall back to the CPU with a warning."""
-    from gi_edge.runtime.session import has_cuda_device
-
-    if has_cuda_device():
+    if cuda_device() is not None:
         pytest.skip("this machine has a GPU; the fallback cannot be provoked")
     with pytest.raises(RuntimeUnavailableError) as caught:
         open_session(workspace / "bundles" / "lesions" / "model.fp32.onnx", "cuda")

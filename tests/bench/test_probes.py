@@ -16,8 +16,9 @@ from gi_edge.data.probes import PROBE_NAMES, probe_pixels
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.progress import Silent
 from gi_edge.runtime.batches import logits_from_session
+from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import OnnxRuntimeSession, open_session
-from gi_edge.runtime.session import Backend, has_cuda_device
+from gi_edge.runtime.session import Backend
 from gi_edge_bench.run import run
 
 
@@ -153,7 +154,7 @@ def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, 
 
 
 def test_a_backend_to_compare_with_that_is_not_there_is_an_error(workspace):
-    if has_cuda_device():
+    if cuda_device() is not None:
         pytest.skip("this machine has a GPU")
     against = Backend(provider="cuda")
     with pytest.raises(RuntimeUnavailableError, match="nothing to compare fp32 with: ") as caught:
