@@ -17,7 +17,7 @@ from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another
 
 _TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _TRIAL = Extent(seconds=0.25, calls=3, limit_seconds=3.0)
-_WORTH = 1.02
+_WORTH = 1.05
 """A larger batch must answer so many times the images per second to count as better; beyond it is noise."""
 _PATIENCE = 3
 """Sizes in a row that gain nothing, before the search ends."""

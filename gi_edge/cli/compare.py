@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gi_edge.cli.options import force_option
+
 if TYPE_CHECKING:
     from gi_edge.artifacts.bench_comparison import BenchComparison
     from gi_edge.config import Value
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     help="Of results: exit code 3 where one is surely slower by more, such as 5%, or a verdict got worse.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comparison as JSON into this file too.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of the tables.")
 def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
     """Put adapters, or .json results of gi-edge bench, beside one another.
@@ -42,7 +45,7 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
     if limit is not None and not results:
         raise click.UsageError("--max-regression is for .json results of gi-edge bench")
     if given["output"] is not None:
-        check_writable(given["output"], force=False, other="--output FILE")
+        check_writable(given["output"], force=given["force"], other="--output FILE")
     if not results:
         _compare_adapters(compared, given)
         return

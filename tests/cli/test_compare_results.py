@@ -122,14 +122,17 @@ def test_a_session_that_was_slowed_is_found_by_its_times(workspace, result, file
 
 def test_without_a_limit_nothing_exits_3_and_the_table_says_what_is_compared(result, files, gi_edge, tmp_path):
     marked = retimed(result, 8.0).model_copy(update={"marks": (Mark(kind="busy cpu", text="Others computed."),)})
-    done = gi_edge(*files(result, marked, result), "--output", "c.json", cwd=tmp_path)
+    done = gi_edge(*files(result, marked, result), "--output", "out.json", cwd=tmp_path)
     assert done.code == 0, done.err
     for words in ("Compared with a.json", "2.000", "lesions fp16", "c.json", "b.json: Others computed.", "the same"):
         assert words in done.out, words
-    kept = json.loads((tmp_path / "c.json").read_text())
+    kept = json.loads((tmp_path / "out.json").read_text())
     assert [run["name"] for run in kept["runs"]] == ["a.json", "b.json", "c.json"]
     (marks,) = {tuple(run["marks"]) for run in kept["runs"] if run["name"] == "b.json"}
     assert marks == ("Others computed.",)
+    again = gi_edge(*files(result, result), "--output", "out.json", cwd=tmp_path)
+    assert (again.code, "--force" in again.err) == (1, True)
+    assert gi_edge(*files(result, result), "--output", "out.json", "--force", cwd=tmp_path).code == 0
     blamed = gi_edge(*files(result, marked), "--max-regression", "5%", cwd=tmp_path)
     assert blamed.code == 3
     assert "measure again, since these times are to be doubted (b.json: Others computed.)" in blamed.err
