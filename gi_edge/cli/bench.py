@@ -124,15 +124,16 @@ def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
     for name, bundle, model in named_models(result):
         standing = standing_from_model(model)
         again = f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force"
-        if standing.outcome == "fail":
-            raise GateError(
-                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}", fix=again
-            )
         unlike = next((item for item in model.comparisons if not item.is_alike), None)
-        if unlike is not None:
+        is_failed_by_truth = model.parity is not None and model.parity.verdict.status == "fail"
+        if unlike is not None and not is_failed_by_truth:
             raise GateError(
                 f"{name} on {model.provider} does not answer as {_named(unlike.against)}: {'; '.join(unlike.reasons)}",
                 fix=again,
+            )
+        if standing.outcome == "fail":
+            raise GateError(
+                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}", fix=again
             )
         if standing.outcome == "undecided" and standing.is_measured and not allow_undecided:
             raise GateError(
