@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benches import QUICK_WORDS
 from support import gi_edge_process
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +40,7 @@ def test_the_environment_has_no_torch(device_python):
 
 @pytest.mark.slow
 def test_bench_predict_and_help_run_without_torch(device_python, copied):
-    short = ["--minimum-seconds", 0.05, "--minimum-count", 3, "--provider", "cpu", "--allow-undecided"]
+    short = [*QUICK_WORDS, "--provider", "cpu", "--allow-undecided"]
     done = gi_edge_process("bench", *short, cwd=copied, python=device_python)
     assert done.code == 0, done.err
     assert "lesions fp32" in done.out

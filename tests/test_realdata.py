@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from benches import QUICK_WORDS
 from support import gi_edge_process
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
@@ -28,9 +29,7 @@ def test_train_export_bench_on_real_frames(real_data, tmp_path):
     fp32, fp16 = json.loads(exported.out)["models"]
     assert fp32["verdict"]["parity"]["max_abs_error"] < 1e-4
     assert "half precision" in fp16["verdict"]["computed_by"]
-    benched = gi_edge_process(
-        "bench", "--minimum-seconds", 0.2, "--provider", "cpu", "--allow-undecided", "--json", cwd=tmp_path
-    )
+    benched = gi_edge_process("bench", *QUICK_WORDS, "--provider", "cpu", "--allow-undecided", "--json", cwd=tmp_path)
     assert benched.code == 0, benched.err
     (bundle,) = json.loads(benched.out)["bundles"]
     assert [model["parity"]["verdict"]["status"] for model in bundle["models"]] == ["pass", "undecided"]

@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gi_edge.artifacts.bundle import Bundle, ModelEntry, read_bundle
+from gi_edge.artifacts.bundle import Bundle, read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
-from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
-from gi_edge.artifacts.speed import Startup
+from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun, NodePlacement
+from gi_edge.artifacts.speed import SpeedRun, Startup
 from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
-from gi_edge.runtime.onnxruntime import open_session
-from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME
+from gi_edge.runtime.backends import OpenModel
+from gi_edge.runtime.nvml import NvmlGpu, nvml_gpu, own_memory_bytes
+from gi_edge_bench.calls import Subject
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
-from gi_edge_bench.environment import environment_now
-from gi_edge_bench.parity import HeldOut, dataset_frames, packed_frames, parity_pass
-from gi_edge_bench.timing import time_session
+from gi_edge_bench.cross_check import check_tools, cross_checks_of
+from gi_edge_bench.energy import Meter
+from gi_edge_bench.environment import environment_of, moment_now
+from gi_edge_bench.frames import Material, material_of
+from gi_edge_bench.machine import CpuTimes, cpu_times, peak_memory_bytes
+from gi_edge_bench.marks import marks_of
+from gi_edge_bench.models import Candidate, candidates_of, open_candidate
+from gi_edge_bench.parity import compare_answers
+from gi_edge_bench.scenarios import idle_gap_of, plans_of, time_plan
+
+
+@dataclass
+class _Watch:
+    """What is seen of the machine over all runs."""
+
+    gpu: NvmlGpu | None
+    reasons: set[str] = field(default_factory=set)
+    times: list[tuple[CpuTimes, CpuTimes]] = field(default_factory=list)
+    used_gpu: bool = False
 
 
 def run(job: BenchJob, progress: Progress) -> BenchResult:
     """Measure every model of every bundle. A failed parity is in the result, not an exception.
 
-    Raises: GiEdgeError if a bundle, its frames or the provider cannot serve.
+    Raises: GiEdgeError if a bundle, its frames or the backend cannot serve.
     """
-    bundles = tuple(_bundle_run(target, job.settings, progress) for target in job.targets)
-    return BenchResult(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        gi_edge_version=metadata.version("gi-edge"),
-        settings=job.settings.model_dump(mode="json"),
-        environment=environment_now(),
-        bundles=bundles,
-    )
+    if job.settings.cross_check:
+        check_tools()
+    with nvml_gpu() as gpu:
+        watch = _Watch(gpu)
+        before = moment_now(gpu, computes=False)
+        bundles = tuple(_bundle_run(target, job.settings, watch, progress) for target in job.targets)
+        after = moment_now(gpu, computes=watch.used_gpu)
+        return BenchResult(
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            gi_edge_version=metadata.version("gi-edge"),
+            settings=job.settings.model_dump(mode="json"),
+            environment=environment_of(gpu, before, after),
+            marks=marks_of(bundles, (before, after), watch.times, watch.reasons),
+            bundles=bundles,
+        )
 
 
-def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress) -> BundleRun:
+def _bundle_run(target: BenchTarget, settings: BenchSettings, watch: _Watch, progress: Progress) -> BundleRun:
     bundle = read_bundle(target.bundle)
     manifest = bundle.manifest
-    entries = [bundle.model(precision) for precision in settings.precisions]
-    if not entries:
-        entries = [entry for entry in bundle.models("onnxruntime") if entry.precision not in NOT_IN_ONNX_RUNTIME]
-        lacking = sorted({entry.precision for entry in manifest.models}.intersection(NOT_IN_ONNX_RUNTIME))
-        if lacking:
-            words = ", ".join(lacking)
-            progress.say(f"{manifest.name} {words}: left out, ONNX Runtime lacks its operators; it is for TensorRT")
-    held_out = _held_out(target, bundle, progress)
-    models = tuple(_model_run(bundle, entry, held_out, settings, progress) for entry in entries)
+    candidates = candidates_of(bundle, settings, progress)
+    material = material_of(target, bundle, progress)
     return BundleRun(
         name=manifest.name,
         manifest_sha256=sha256_file(bundle.path / MANIFEST),
@@ -61,53 +77,87 @@ def _bundle_run(target: BenchTarget, settings: BenchSettings, progress: Progress
         split_kind=manifest.split.kind,
         split_caution=manifest.split.caution,
         size_px=manifest.preprocess.size_px,
-        models=models,
+        models=tuple(_model_runs(bundle, candidates, material, settings, (watch, progress))),
     )
 
 
-def _held_out(target: BenchTarget, bundle: Bundle, progress: Progress) -> HeldOut | None:
-    if target.data is not None:
-        return dataset_frames(bundle, target.data, progress)
-    if not target.samples:
-        return None
-    progress.say(f"{bundle.manifest.name}: compared on the {len(bundle.manifest.samples)} frames packed in the bundle")
-    return packed_frames(bundle, progress)
+def _model_runs(
+    bundle: Bundle,
+    candidates: tuple[Candidate, ...],
+    material: Material,
+    settings: BenchSettings,
+    seen_by: tuple[_Watch, Progress],
+) -> Iterator[ModelRun]:
+    watch, progress = seen_by
+    for candidate in candidates:
+        opened = open_candidate(bundle, candidate, material.pixels, progress)
+        if opened is None:
+            continue
+        model, startup = opened
+        session = model.session
+        progress.say(f"{bundle.manifest.name} {candidate.precision}: {session.runtime}, {session.provider}")
+        compared = compare_answers(bundle, model, material, settings.against, pictures=settings.pictures)
+        subject = _subject(bundle, model, material)
+        speeds = _speeds(
+            model, subject, settings, (watch, progress), f"time {bundle.manifest.name} {candidate.precision}"
+        )
+        yield ModelRun(
+            precision=candidate.precision,
+            file=model.file.relative_to(bundle.path).as_posix(),
+            sha256=sha256_file(model.file),
+            size_bytes=model.file.stat().st_size,
+            runtime=session.runtime,
+            provider=session.provider,
+            placements=tuple(
+                NodePlacement(provider=item.provider, nodes=item.nodes, operators=item.operators)
+                for item in session.placements
+            ),
+            export_verdict=model.entry.verdict,
+            parity=compared.parity,
+            comparisons=compared.comparisons,
+            idle_gap=idle_gap_of(subject, settings.idle_gap_ms) if "single-stream" in settings.scenarios else None,
+            startup=_complete(startup, model, watch),
+            speeds=speeds,
+            cross_checks=cross_checks_of(model, subject, speeds, settings, progress) if settings.cross_check else (),
+        )
 
 
-def _model_run(
-    bundle: Bundle, entry: ModelEntry, held_out: HeldOut | None, settings: BenchSettings, progress: Progress
-) -> ModelRun:
-    path = bundle.path / entry.path
-    started = time.perf_counter()
-    session = open_session(path, settings.provider, settings.threads)
-    load_ms = (time.perf_counter() - started) * 1e3
-    title = f"{bundle.manifest.name} {entry.precision}"
-    progress.say(f"{title}: {session.runtime}, {session.provider}")
-    pixels = _random_pixels(bundle.manifest.preprocess.size_px) if held_out is None else held_out.frames.pixels
-    started = time.perf_counter()
-    session.run(np.asarray(pixels[:1]))
-    first_ms = (time.perf_counter() - started) * 1e3
-    parity = None if held_out is None else parity_pass(session, bundle, entry, held_out)
-    note = "random pixels, since no dataset was given" if held_out is None else ""
+def _subject(bundle: Bundle, model: OpenModel, material: Material) -> Subject:
+    return Subject(
+        session=model.session,
+        pixels=material.pixels,
+        preprocess=bundle.manifest.preprocess,
+        paths=material.paths,
+        largest_batch=model.engine.entry.batch.maximum if model.engine else None,
+        note=material.note,
+    )
+
+
+def _speeds(
+    model: OpenModel, subject: Subject, settings: BenchSettings, seen_by: tuple[_Watch, Progress], title: str
+) -> tuple[SpeedRun, ...]:
+    watch, progress = seen_by
+    on_gpu = _is_on_gpu(model)
+    meter = Meter(watch.gpu if on_gpu else None, watch.reasons)
+    watch.used_gpu = watch.used_gpu or on_gpu
     speeds = []
-    with progress.task(f"time {title}", len(settings.batch_sizes)) as task:
-        for size in settings.batch_sizes:
-            speeds.append(time_session(session, pixels, size, settings, note))
-            task.advance()
-    return ModelRun(
-        precision=entry.precision,
-        file=entry.path,
-        sha256=sha256_file(path),
-        size_bytes=path.stat().st_size,
-        runtime=session.runtime,
-        provider=session.provider,
-        startup=Startup(load_ms=load_ms, first_inference_ms=first_ms, peak_memory_bytes=None),
-        export_verdict=entry.verdict,
-        parity=parity,
-        speeds=tuple(speeds),
-    )
+    plans = plans_of(settings, subject)
+    with progress.task(title, len(plans)) as task:
+        before = cpu_times(time.perf_counter())
+        for plan in plans:
+            speeds.append(time_plan(plan, subject, settings, meter))
+            task.advance(note=plan.title)
+        after = cpu_times(time.perf_counter())
+    if before is not None and after is not None:
+        watch.times.append((before, after))
+    return tuple(speeds)
 
 
-def _random_pixels(size_px: int) -> NDArray[np.uint8]:
-    """For speed alone: a network without branches does the same work on any pixels."""
-    return np.random.default_rng(0).integers(0, 256, (8, size_px, size_px, 3), dtype=np.uint8)
+def _is_on_gpu(model: OpenModel) -> bool:
+    return model.engine is not None or not model.session.provider.startswith("CPU")
+
+
+def _complete(startup: Startup, model: OpenModel, watch: _Watch) -> Startup:
+    """Add the memory, which is known after the runs only."""
+    memory = own_memory_bytes(watch.gpu) if watch.gpu is not None and _is_on_gpu(model) else None
+    return startup.model_copy(update={"peak_memory_bytes": peak_memory_bytes(), "gpu_memory_bytes": memory})

@@ -25,10 +25,12 @@ from gi_edge.artifacts.bundle import (
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
+from gi_edge.artifacts.probes import Probes, write_probes
 from gi_edge.artifacts.quantisation import Quantisation
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.config import json_from_value
 from gi_edge.data.pixels import DecodedFrames
+from gi_edge.data.probes import PROBE_NAMES, probe_pixels
 from gi_edge.data.split import csv_from_split
 from gi_edge.errors import ConfigError, GateError
 from gi_edge.files import atomic_folder, sha256_file
@@ -69,6 +71,7 @@ class _Subject:
     trained: Trained
     calibration: CalibrationFrames | None
     """Where int8 is asked for."""
+    probes: Probes
 
 
 def run(job: ExportJob, progress: Progress) -> Bundle:
@@ -120,7 +123,9 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
         calibration = calibration_frames(adapter, job.data, job.int8.frames, progress)
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
     trained = load_trained(adapter, job.weights, progress)
-    logits = logits_of(PixelClassifier(trained, manifest.preprocess), held_out.pixels)
+    classifier = PixelClassifier(trained, manifest.preprocess)
+    logits = logits_of(classifier, held_out.pixels)
+    probes = _probes(classifier, manifest.preprocess.size_px)
     frames = held_out.frames
     truth = np.array([frame.label for frame in frames], dtype=np.int64)
     check_recorded(adapter, [frame.id for frame in frames], truth, logits)
@@ -143,7 +148,12 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
         groups=adapter.split.groups_of(frame.id for frame in frames),
         temperature=manifest.temperature,
     )
-    return _Subject(adapter, merged, held_out, answered, calibration), parity
+    return _Subject(adapter, merged, held_out, answered, calibration, probes), parity
+
+
+def _probes(classifier: PixelClassifier, size_px: int) -> Probes:
+    pixels = probe_pixels(size_px)
+    return Probes(PROBE_NAMES, pixels, logits_of(classifier, pixels))
 
 
 def _headroom(subject: _Subject, progress: Progress) -> Headroom:
@@ -224,6 +234,7 @@ def _write_bundle(
         logits=subject.trained.logits,
     )
     write_reference(folder / REFERENCE_FILE, reference)
+    write_probes(folder, subject.probes)
     (folder / SPLIT_FILE).write_text(csv_from_split(subject.adapter.split), encoding="utf-8")
     (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in trained.classes), encoding="utf-8")
     (folder / PREPROCESS_FILE).write_text(json_from_value(trained.preprocess), encoding="utf-8")

@@ -20,11 +20,11 @@ from gi_edge.metrics.limits import limit_checks
 from gi_edge.metrics.parity import Parity, Precision
 from gi_edge.metrics.verdict import Verdict
 from gi_edge.modeling.pixels import logits_of
+from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_export.graph_types import widened_from_graph
 from gi_edge_export.quantize.kernels import text_from_kernels
 
-_BATCH_SIZE = 8
 _WIDENED: tuple[Precision, ...] = ("fp16", "bf16")
 """What ONNX Runtime's CPU provider does not compute in."""
 
@@ -101,6 +101,4 @@ def _logits_of_file(precision: Precision, path: Path, pixels: NDArray[np.uint8])
     with tempfile.TemporaryDirectory() as folder:
         if precision == "bf16":
             onnx.save(widened_from_graph(onnx.load(path)), path := Path(folder) / path.name)
-        session = open_session(path, "cpu")
-        batches = [session.run(pixels[start : start + _BATCH_SIZE]) for start in range(0, len(pixels), _BATCH_SIZE)]
-    return np.concatenate(batches)
+        return logits_from_session(open_session(path, "cpu"), pixels)

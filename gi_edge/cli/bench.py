@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from gi_edge.cli.options import force_option, provider_option, undecided_option
+from gi_edge.cli.bench_options import bench_options
+from gi_edge.cli.options import force_option, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult
     from gi_edge.workspace import Workspace
-    from gi_edge_bench.config import BenchJob, BenchTarget
+    from gi_edge_bench.config import BenchJob, BenchSettings
 
 
 @click.command()
 @click.argument("bundles", nargs=-1)
-@click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
-@click.option("--speed-only", is_flag=True, help="Leave parity out: no dataset is needed, nothing is proved.")
 @undecided_option
-@provider_option
 @click.option(
     "--precision",
     "precisions",
@@ -29,11 +27,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Bench these only.",
 )
-@click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Batch to time; may be repeated.")
-@click.option("--warmup-seconds", type=float, help="Untimed runs before each scenario.")
-@click.option("--minimum-seconds", type=float, help="A timed scenario lasts at least so long.")
-@click.option("--minimum-count", type=int, help="A timed scenario has at least so many batches.")
-@click.option("--threads", type=int, help="CPU threads of the runtime.")
+@bench_options
 @click.option("--output", type=click.Path(path_type=Path), help="Result file, .json; reports/TIME.json unless given.")
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the table.")
@@ -41,7 +35,8 @@ def command(**given: Any) -> None:  # noqa: ANN401
     """Prove that BUNDLES answer as the trained model did, then time them; all bundles unless named.
 
     Writes reports/TIME.json, and beside it a page if the report extra is installed. Without the dataset, the frames
-    packed in a bundle are compared. Exit code 3 if a model does not answer alike, or too few frames were compared to
+    packed in a bundle are compared; without these, images built into gi-edge, which find a broken engine and prove
+    nothing on patients' frames. Exit code 3 if a model does not answer alike, or too few frames were compared to
     decide. Needs no torch.
     """
     from gi_edge.artifacts.results import write_result
@@ -54,8 +49,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
 
     place = workspace()
     progress = ConsoleProgress()
-    if given["output"] and given["output"].suffix != ".json":
-        raise click.UsageError(f"--output is a .json file, the page lies beside it; found {given['output']}")
+    _check_usage(given)
     if given["output"]:
         check_writable(given["output"], force=given["force"], other="--output FILE.json")
     job = _job(place, given)
@@ -74,39 +68,53 @@ def command(**given: Any) -> None:  # noqa: ANN401
     _raise_for_verdicts(result, allow_undecided=given["allow_undecided"])
 
 
+def _check_usage(given: dict[str, Any]) -> None:
+    if given["output"] and given["output"].suffix != ".json":
+        raise click.UsageError(f"--output is a .json file, the page lies beside it; found {given['output']}")
+    excluding = [name for name in ("data", "probes", "speed_only") if given[name]]
+    if len(excluding) > 1:
+        raise click.UsageError(
+            " and ".join(f"--{name.replace('_', '-')}" for name in excluding) + " exclude each other"
+        )
+    if given["speed_only"] and given["against"]:
+        raise click.UsageError("--against compares answers, --speed-only does not; leave one out")
+    if given["provider"] and given["runtime"] not in (None, "onnxruntime"):
+        raise click.UsageError(f"--provider is of ONNX Runtime, not of {given['runtime']}")
+    if given["cuda_graph"] and given["runtime"] not in ("tensorrt", "tensorrt-rtx"):
+        raise click.UsageError("--cuda-graph is of TensorRT: add --runtime tensorrt")
+
+
 def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:
-    from gi_edge.config import value_from_mapping
+    from gi_edge.cli.bench_target import target_of
     from gi_edge.errors import ArtifactError
     from gi_edge.workspace import artifact_folders
-    from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
+    from gi_edge_bench.config import BenchJob, BenchTarget
 
     folders = [place.bundle_path(name) for name in given["bundles"]] or artifact_folders(place.root / "bundles")
     if not folders:
         raise ArtifactError(f"no bundle in {place.root / 'bundles'}", fix="gi-edge export --adapter NAME")
     if given["data"] and len(folders) > 1:
         raise click.UsageError(f"--data fits one bundle, found {len(folders)}; name the one")
-    settings = {key: given[key] for key in BenchSettings.model_fields if given.get(key) not in (None, ())}
-    return BenchJob(
-        settings=value_from_mapping(BenchSettings, settings, source="the bench options"),
-        targets=tuple(
-            BenchTarget(bundle=folder, data=None) if given["speed_only"] else _target(place, folder, given["data"])
-            for folder in folders
-        ),
-    )
+    if given["speed_only"] or given["probes"]:
+        source: Literal["probes"] | None = "probes" if given["probes"] else None
+        targets = tuple(BenchTarget(bundle=folder, frames=source) for folder in folders)
+    else:
+        targets = tuple(target_of(place, folder, given["data"]) for folder in folders)
+    return BenchJob(settings=_settings(given), targets=targets)
 
 
-def _target(place: Workspace, folder: Path, data: Path | None) -> BenchTarget:
-    """Take the dataset where it is given or the workspace has it, else the frames packed in the bundle."""
-    from gi_edge.artifacts.bundle import read_bundle
-    from gi_edge.cli.datasets import data_folder
-    from gi_edge_bench.config import BenchTarget
+def _settings(given: dict[str, Any]) -> BenchSettings:
+    from gi_edge.config import value_from_mapping
+    from gi_edge_bench.config import BenchSettings, backend_from_text
 
-    manifest = read_bundle(folder).manifest
-    name = manifest.dataset.name
-    is_here = data is not None or (name in place.datasets and place.datasets[name].path.is_dir())
-    if manifest.samples and not is_here:
-        return BenchTarget(bundle=folder, data=None, samples=True)
-    return BenchTarget(bundle=folder, data=data_folder(place, name, data))
+    asked = {name: given[name] for name in ("runtime", "provider", "threads") if given[name] is not None}
+    settings: dict[str, Any] = {
+        key: given[key] for key in BenchSettings.model_fields if given.get(key) not in (None, ())
+    }
+    settings["backend"] = asked | ({"cuda_graph": True} if given["cuda_graph"] else {})
+    settings["with_engines"] = given["runtime"] is None and given["provider"] is None
+    settings["against"] = [backend_from_text(text).model_dump() for text in given["against"]]
+    return value_from_mapping(BenchSettings, settings, source="the bench options")
 
 
 def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
@@ -115,13 +123,24 @@ def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
 
     for name, bundle, model in named_models(result):
         standing = standing_from_model(model)
+        again = f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force"
+        unlike = next((item for item in model.comparisons if not item.is_alike), None)
+        is_failed_by_truth = model.parity is not None and model.parity.verdict.status == "fail"
+        if unlike is not None and not is_failed_by_truth:
+            raise GateError(
+                f"{name} on {model.provider} does not answer as {_named(unlike.against)}: {'; '.join(unlike.reasons)}",
+                fix=again,
+            )
         if standing.outcome == "fail":
             raise GateError(
-                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}",
-                fix=f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force",
+                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}", fix=again
             )
         if standing.outcome == "undecided" and standing.is_measured and not allow_undecided:
             raise GateError(
                 f"{name} could not be judged: {standing.reason}",
                 fix="compare on more frames, or accept the open verdict: --allow-undecided",
             )
+
+
+def _named(against: str) -> str:
+    return f"the {against}" if against.startswith("reference") else against

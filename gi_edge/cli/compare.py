@@ -3,48 +3,127 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gi_edge.cli.options import force_option
+
+if TYPE_CHECKING:
+    from gi_edge.artifacts.bench_comparison import BenchComparison
+    from gi_edge.config import Value
+
 
 @click.command()
-@click.argument("adapters", nargs=-1, required=True)
+@click.argument("compared", nargs=-1, required=True)
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights file, where gi-edge.toml does not say.")
+@click.option(
+    "--max-regression",
+    metavar="PERCENT",
+    help="Of results: exit code 3 where one is surely slower by more, such as 5%, or a verdict got worse.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comparison as JSON into this file too.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of the tables.")
-def command(
-    adapters: tuple[str, ...], data: Path | None, weights: Path | None, output: Path | None, as_json: bool
-) -> None:
-    """Put ADAPTERS beside one another: cost, scores with intervals, and paired differences to the first.
+def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
+    """Put adapters, or .json results of gi-edge bench, beside one another.
 
-    All must have been tested on the same frames: train them on one split of gi-edge data split.
+    Adapters: cost, scores with intervals, and paired differences to the first. All must have been tested on the same
+    frames: train them on one split of gi-edge data split.
+
+    Results: verdicts, latencies with intervals of their ratios, and what differs between the machines.
     """
+    from gi_edge.files import check_writable
+
+    results = [name for name in compared if name.endswith(".json")]
+    if results and len(results) < len(compared):
+        raise click.UsageError("compare adapters, or .json results of gi-edge bench, not both at once")
+    if len(compared) < 2:
+        raise click.UsageError("a comparison needs two adapters or more, or two results or more")
+    limit = None if given["max_regression"] is None else _share(given["max_regression"])
+    if limit is not None and not results:
+        raise click.UsageError("--max-regression is for .json results of gi-edge bench")
+    if given["output"] is not None:
+        check_writable(given["output"], force=given["force"], other="--output FILE")
+    if not results:
+        _compare_adapters(compared, given)
+        return
+    _compare_results(compared, limit, given)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 10:
+        raise click.UsageError(f"--max-regression takes percent, such as 5%; found {text}")
+    return share
+
+
+def _compare_results(names: tuple[str, ...], limit: float | None, given: dict[str, Any]) -> None:
+    from gi_edge.artifacts.bench_comparison import comparison_of_results
+    from gi_edge.artifacts.results import read_result
+    from gi_edge.report.bench_comparison_text import table_from_bench_comparison
+
+    comparison = comparison_of_results([read_result(Path(name)) for name in names], names, limit)
+    _deliver(comparison, table_from_bench_comparison(comparison), given)
+    if limit is not None:
+        _raise_for_regressions(comparison, limit)
+
+
+def _raise_for_regressions(comparison: BenchComparison, limit: float) -> None:
+    from gi_edge.cli.console import ConsoleProgress
+    from gi_edge.errors import GateError
+
+    undecided = sum(pair.outcome == "undecided" for pair in comparison.speeds)
+    if undecided:
+        ConsoleProgress().say(
+            f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {limit:.1%}: time them longer, "
+            "with gi-edge bench --minimum-seconds"
+        )
+    found = comparison.regressions
+    if found:
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        marks = [f"{run.name}: {mark}" for run in comparison.runs for mark in run.marks]
+        quiet = f"measure again, since these times are to be doubted ({marks[0]}), or " if marks else ""
+        raise GateError(
+            f"{'; '.join(found[:3])}{more}",
+            fix=f"{quiet}find the cause, or accept more: --max-regression PERCENT (which covers no worse verdict)",
+        )
+
+
+def _compare_adapters(adapters: tuple[str, ...], given: dict[str, Any]) -> None:
     from gi_edge.artifacts.adapter import read_adapter
     from gi_edge.artifacts.comparison import check_comparable, comparison_of
-    from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
+    from gi_edge.cli.console import ConsoleProgress, workspace
     from gi_edge.cli.datasets import data_folder
-    from gi_edge.config import json_from_value
     from gi_edge.deps import extra
-    from gi_edge.files import check_writable, write_atomic
     from gi_edge.report.comparison_text import table_from_comparison
 
-    if len(adapters) < 2:
-        raise click.UsageError("a comparison needs two adapters or more")
     place, progress = workspace(), ConsoleProgress()
-    if output is not None:
-        check_writable(output, force=False, other="--output FILE")
     compared = [read_adapter(place.adapter_path(name)) for name in adapters]
     check_comparable(compared)
     with extra("train"):
         from gi_edge_training.evaluate import predictions_of_adapter
-    base = weights or place.train_settings.get("weights")
+    base = given["weights"] or place.train_settings.get("weights")
+    folders = [data_folder(place, item.manifest.dataset.name, given["data"]) for item in compared]
     answers = [
-        predictions_of_adapter(item, data_folder(place, item.manifest.dataset.name, data), base, "test", progress)
-        for item in compared
+        predictions_of_adapter(item, folder, base, "test", progress)
+        for item, folder in zip(compared, folders, strict=True)
     ]
     comparison = comparison_of(compared, answers)
-    print_text(comparison.model_dump_json()) if as_json else print_table(table_from_comparison(comparison))
-    if output is not None:
-        write_atomic(output, json_from_value(comparison))
-        progress.say(f"wrote {shown_path(output)}")
+    _deliver(comparison, table_from_comparison(comparison), given)
+
+
+def _deliver(comparison: Value, table: Any, given: dict[str, Any]) -> None:  # noqa: ANN401
+    """Print a comparison, as JSON or as tables, and write it where that was asked for."""
+    from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path
+    from gi_edge.config import json_from_value
+    from gi_edge.files import write_atomic
+
+    print_text(comparison.model_dump_json()) if given["as_json"] else print_table(table)
+    if given["output"] is not None:
+        write_atomic(given["output"], json_from_value(comparison))
+        ConsoleProgress().say(f"wrote {shown_path(given['output'])}")

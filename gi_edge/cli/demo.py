@@ -18,7 +18,7 @@ _STEPS = (
     "init",
     "train --recipe demo",
     f"export --adapter {_NAME} --fp16 --allow-undecided",
-    "bench --minimum-seconds 2 --allow-undecided",
+    "bench --minimum-seconds 1 --allow-undecided",
     f"predict {_NAME} {{frames}}",
 )
 

@@ -84,14 +84,17 @@ def _of_adapter(place: Workspace, given: dict[str, Any], progress: Progress) -> 
 
 def _of_bundle(place: Workspace, given: dict[str, Any], progress: Progress) -> tuple[Manifest, Split, Predictions]:
     from gi_edge.artifacts.bundle import read_bundle
-    from gi_edge.cli.datasets import data_folder
+    from gi_edge.cli.bench_target import target_of
     from gi_edge.deps import extra
+    from gi_edge.runtime.session import Backend
 
-    bundle = read_bundle(place.bundle_path(given["bundle"]))
-    data = data_folder(place, bundle.manifest.dataset.name, given["data"])
+    folder = place.bundle_path(given["bundle"])
+    bundle = read_bundle(folder)
+    target = target_of(place, folder, given["data"], labelled=True)
     with extra("cuda"):
         from gi_edge_bench.evaluate import predictions_of_bundle
-    predictions = predictions_of_bundle(bundle, given["precision"], data, given["provider"], progress)
+    backend = Backend(provider=given["provider"])
+    predictions = predictions_of_bundle(bundle, given["precision"], target, backend, progress)
     return bundle.manifest, bundle.split(), predictions
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gi_edge.artifacts.adapter import AdapterManifest, read_adapter
+from gi_edge.artifacts.bench_comparison import BenchComparison
 from gi_edge.artifacts.bundle import BundleManifest, read_bundle, read_reference
 from gi_edge.artifacts.engine import EngineEntry
 from gi_edge.artifacts.evaluation import EvaluationResult
@@ -97,7 +98,7 @@ def test_a_reference_with_pickled_objects_is_refused(bundle):
         read_reference(bundle / "reference.npz")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "bench-result", "schema_version": 2}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "bench-result", "schema_version": 1}'])
 def test_what_is_no_result_is_refused(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(ArtifactError, match="is no bench result"):
@@ -105,13 +106,17 @@ def test_what_is_no_result_is_refused(tmp_path, content):
 
 
 def test_a_result_with_wrong_fields_names_them(tmp_path):
-    (tmp_path / "r.json").write_text('{"kind": "bench-result", "schema_version": 1}')
+    (tmp_path / "r.json").write_text('{"kind": "bench-result", "schema_version": 2}')
     with pytest.raises(GiEdgeError, match="environment: Field required"):
         read_result(tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(
-    "model", [AdapterManifest, BundleManifest, BenchResult, EngineEntry, EvaluationResult, SplitAudit, DataCheck]
+    "model",
+    [
+        *(AdapterManifest, BundleManifest, BenchComparison, BenchResult, EngineEntry),
+        *(EvaluationResult, SplitAudit, DataCheck),
+    ],
 )
 def test_the_schema_changes_only_on_purpose(model):
     """Made by python tests/golden/write_schemas.py; a change of meaning raises schema_version as well."""

@@ -1,53 +1,38 @@
-"""The bench finds an engine that answers otherwise, and times what it says it times."""
+"""The bench finds an engine that answers otherwise, and writes down what it saw."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
-import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from benches import QUICK, QUICK_WORDS, Fake, held_out_subject, job, opened
+from PIL import Image
 
-import gi_edge_bench.run as bench_run
+import gi_edge_bench.models as bench_models
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.results import read_result, write_result
-from gi_edge.errors import DataError, RuntimeUnavailableError
+from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
 from gi_edge.progress import Silent
+from gi_edge.runtime.backends import open_model
+from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import open_session
-from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
-from gi_edge_bench.parity import dataset_frames, parity_pass, reference_frames
+from gi_edge.runtime.session import Backend
+from gi_edge_bench.flipped import flipped_from_answers
+from gi_edge_bench.frames import reference_frames
+from gi_edge_bench.parity import answers_of, parity_pass
 from gi_edge_bench.run import run
-from gi_edge_bench.timing import TIMED_REGION, time_session
-
-QUICK = BenchSettings(minimum_seconds=0.05, minimum_count=5, warmup_seconds=0, batch_sizes=(1, 4), provider="cpu")
-
-
-class Fake:
-    """A session that answers as it is told."""
-
-    runtime, provider, widens_half = "fake 1", "FakeProvider", False
-
-    def __init__(self, answer, seconds=0.0):
-        self.answer, self.seconds, self.batches = answer, seconds, []
-
-    def run(self, pixels):
-        self.batches.append(pixels)
-        time.sleep(self.seconds)
-        return self.answer(pixels)
-
-
-def job(workspace, *, data=True):
-    folder = workspace / "data" / "lesions" if data else None
-    return BenchJob(settings=QUICK, targets=(BenchTarget(bundle=workspace / "bundles" / "lesions", data=folder),))
 
 
 @pytest.fixture
 def subject(workspace):
-    """A bundle and its held-out frames."""
-    bundle = read_bundle(workspace / "bundles" / "lesions")
-    return bundle, dataset_frames(bundle, workspace / "data" / "lesions", Silent())
+    return held_out_subject(workspace)
 
 
 def test_a_sound_bundle_passes_and_the_result_survives_its_file(workspace, tmp_path):
@@ -57,13 +42,18 @@ def test_a_sound_bundle_passes_and_the_result_survives_its_file(workspace, tmp_p
     assert (fp32.parity.verdict.status, fp16.parity.verdict.status) == ("pass", "undecided")
     assert fp16.parity.verdict.reasons[0].startswith("too little data to decide on macro-F1: ")
     assert fp32.parity.verdict.file_sha256 == fp32.sha256
-    assert fp32.parity.verdict.parity.flips == 0
+    assert (fp32.parity.verdict.parity.flips, fp32.parity.flipped) == (0, ())
     assert fp32.parity.verdict.parity.max_abs_error < 1e-4
     assert fp32.parity.verdict.computes_precision
     assert not fp16.parity.verdict.computes_precision  # ONNX Runtime's CPU provider widens halves
     assert fp32.parity.engine == fp32.parity.reference
-    assert [latency.batch_size for latency in fp32.latencies] == [1, 4]
+    assert [(speed.scenario, speed.batch_size) for speed in fp32.speeds][:2] == [("single-stream", 1), ("offline", 4)]
+    assert fp32.startup.load_ms > 0
+    assert fp32.startup.peak_memory_bytes > 50e6
+    assert fp32.startup.gpu_memory_bytes is None
     assert result.settings["minimum_count"] == 5
+    assert result.environment.logical_cpus >= 1
+    assert "CPUExecutionProvider" in result.environment.providers
     write_result(tmp_path / "r.json", result)
     assert read_result(tmp_path / "r.json") == result
 
@@ -79,15 +69,46 @@ def test_a_sound_bundle_passes_and_the_result_survives_its_file(workspace, tmp_p
             "NaN on some frames",
             lambda session: lambda pixels: session.run(pixels) + np.where(pixels[:, 32, 32, :1] > 100, np.nan, 0),
         ),
+        ("the answer to the frame before", lambda session: lambda pixels: np.roll(session.run(pixels), 1, axis=0)),
     ],
 )
 def test_an_engine_that_answers_otherwise_is_caught(subject, name, spoil):
     bundle, held_out = subject
-    model = bundle.model("fp32")
-    session = open_session(bundle.path / model.path, "cpu")
-    spoiled = parity_pass(Fake(spoil(session)), bundle, model, held_out)
-    assert spoiled.verdict.status == "fail", name
-    assert parity_pass(session, bundle, model, held_out).verdict.status == "pass"
+    session = open_session(bundle.path / "model.fp32.onnx", "cpu")
+    for tested, status in ((Fake(spoil(session)), "fail"), (session, "pass")):
+        model = opened(bundle, tested)
+        logits = answers_of(model, held_out.frames.pixels, 3)
+        assert parity_pass(model, bundle, held_out, logits).verdict.status == status, name
+
+
+def test_an_engine_of_another_class_list_is_refused_before_its_answers_are_compared(subject):
+    bundle, held_out = subject
+    wide = Fake(lambda pixels: np.zeros((len(pixels), 23), np.float32))
+    with pytest.raises(
+        ArtifactError, match=r"answers in the shape \[9, 23\], and \[9, 3\] is what the bundle promises"
+    ):
+        answers_of(opened(bundle, wide), held_out.frames.pixels, 3)
+
+
+def test_changed_frames_are_kept_with_both_answers_and_their_picture_the_surest_first(subject):
+    bundle, held_out = subject
+    logits = held_out.reference.logits.copy()
+    logits[2] = np.roll(logits[2], 1)
+    logits[5] = 4 * np.roll(logits[5], 1)
+    logits[7] = np.nan
+    classes = bundle.manifest.classes
+    first, second = flipped_from_answers(held_out, logits, 1.0, classes, pictures=True)
+    ids = held_out.reference.ids
+    assert (first.frame, second.frame) == (ids[5], ids[2])
+    assert first.engine_probability > second.engine_probability
+    top = classes[held_out.reference.logits[5].argmax()]
+    assert (first.label, first.reference) == (classes[held_out.reference.labels[5]], top)
+    assert first.engine == classes[logits[5].argmax()] != top
+    picture = Image.open(io.BytesIO(base64.b64decode(first.picture)))
+    assert (picture.format, picture.size) == ("JPEG", (64, 64))
+    assert np.abs(np.asarray(picture).mean((0, 1)) - held_out.frames.pixels[5].mean((0, 1))).max() < 4
+    (bare, _) = flipped_from_answers(held_out, logits, 1.0, classes, pictures=False)
+    assert bare.picture is None
 
 
 def test_altered_frames_are_not_compared(workspace, tmp_path, subject):
@@ -113,72 +134,138 @@ def test_a_dataset_with_other_classes_is_refused(workspace, tmp_path, subject):
         reference_frames(bundle, reference, data, Silent())
 
 
+def test_a_truncated_bundle_is_refused(copied):
+    model = copied / "bundles" / "lesions" / "model.fp32.onnx"
+    model.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match=r"model\.fp32\.onnx"):
+        run(job(copied), Silent())
+
+
 def test_speed_only_proves_nothing_and_says_so(workspace):
-    result = run(job(workspace, data=False), Silent())
+    result = run(job(workspace, frames=None), Silent())
     model = result.bundles[0].models[0]
-    assert model.parity is None
-    assert "random pixels" in model.latencies[0].timed_region
+    assert (model.parity, model.comparisons) == (None, ())
+    assert "random pixels" in model.speeds[0].timed_region
 
 
-def test_samples_are_the_durations_of_single_batches(monkeypatch):
-    pixels = np.arange(3 * 2 * 2 * 3, dtype=np.uint8).reshape(3, 2, 2, 3)
-    session = Fake(lambda batch: np.zeros((len(batch), 2), np.float32), seconds=0.004)
-    latency = time_session(session, pixels, 2, QUICK.model_copy(update={"minimum_count": 9}), TIMED_REGION)
-    assert latency.summary.count == len(latency.samples_ms) >= 9
-    assert min(latency.samples_ms) >= 4.0
-    assert latency.warmup_count == 3
-    assert latency.images_per_second <= 2 / 0.004
-    assert {batch.shape for batch in session.batches} == {(2, 2, 2, 3)}
-    assert len({batch.tobytes() for batch in session.batches}) > 1
-
-
-def test_a_scenario_lasts_both_its_seconds_and_its_count():
-    session = Fake(lambda batch: np.zeros((len(batch), 2), np.float32), seconds=0.001)
-    pixels = np.zeros((1, 2, 2, 3), np.uint8)
-    long = time_session(session, pixels, 1, QUICK.model_copy(update={"minimum_seconds": 0.2}), TIMED_REGION)
-    assert sum(long.samples_ms) >= 190
-    many = time_session(session, pixels, 1, QUICK.model_copy(update={"minimum_count": 80}), TIMED_REGION)
-    assert many.summary.count >= 80
-    assert many.summary.p90_ms is not None
-
-
-def test_a_provider_that_is_not_there_is_an_error_never_a_slower_success(workspace, monkeypatch):
+def test_a_provider_that_is_not_there_is_an_error_never_a_slower_success(workspace):
     """Without a GPU, ONNX Runtime would fall back to the CPU with a warning."""
-    from gi_edge.runtime.device import has_cuda_device
-
-    if has_cuda_device():
+    if cuda_device() is not None:
         pytest.skip("this machine has a GPU; the fallback cannot be provoked")
     with pytest.raises(RuntimeUnavailableError) as caught:
         open_session(workspace / "bundles" / "lesions" / "model.fp32.onnx", "cuda")
     assert "--provider cpu" in caught.value.fix
 
 
-def test_every_model_is_loaded_from_the_bundle_that_was_hashed(workspace, monkeypatch):
-    opened = []
+def test_every_model_is_loaded_from_the_bundle_that_was_hashed_on_the_backend_asked_for(workspace, monkeypatch):
+    loaded = []
 
-    def spy(path, *rest):
-        opened.append(path)
-        return open_session(path, *rest)
+    def spy(bundle, precision, backend):
+        loaded.append((precision, backend))
+        return open_model(bundle, precision, backend)
 
-    monkeypatch.setattr(bench_run, "open_session", spy)
-    run(job(workspace), Silent())
-    assert [path.name for path in opened] == ["model.fp32.onnx", "model.fp16.onnx"]
+    monkeypatch.setattr(bench_models, "open_model", spy)
+    backend = Backend(provider="cpu", threads=1)
+    run(job(workspace, settings=QUICK.model_copy(update={"backend": backend})), Silent())
+    assert loaded == [("fp32", backend), ("fp16", backend)]
 
 
-@pytest.mark.parametrize(("words", "found"), [(["--batch-size", 0], "batch_sizes"), (["--threads", 0], "threads")])
-def test_settings_that_cannot_be_are_refused(workspace, gi_edge, words, found):
-    done = gi_edge("bench", "lesions", *words, cwd=workspace)
-    assert done.code == 1
+def test_an_optional_engine_that_cannot_run_is_told_and_left_out_a_named_one_is_an_error(workspace, monkeypatch):
+    said = []
+
+    class Listening(Silent):
+        def say(self, text):
+            said.append(text)
+
+    def unavailable(bundle, precision, backend):
+        raise RuntimeUnavailableError("no GPU of its target", fix="gi-edge engine lesions")
+
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    monkeypatch.setattr(bench_models, "open_model", unavailable)
+    candidate = bench_models.Candidate("fp32", Backend(runtime="tensorrt"), is_optional=True)
+    pixels = np.zeros((1, 64, 64, 3), np.uint8)
+    assert bench_models.open_candidate(bundle, candidate, pixels, Listening()) is None
+    assert said == ["lesions fp32: the tensorrt engine is left out: no GPU of its target → gi-edge engine lesions"]
+    named = bench_models.Candidate("fp32", Backend(runtime="tensorrt"))
+    with pytest.raises(RuntimeUnavailableError, match="no GPU of its target"):
+        bench_models.open_candidate(bundle, named, pixels, Silent())
+
+
+def engine_of(precision, runtime="tensorrt", minimum=1):
+    batch = SimpleNamespace(minimum=minimum, optimum=8, maximum=16, text=f"{minimum}:8:16")
+    return SimpleNamespace(entry=SimpleNamespace(precision=precision, runtime=runtime, batch=batch))
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "found"),
+    [
+        ({}, None, [("fp32", "onnxruntime"), ("fp16", "onnxruntime")]),
+        ({"with_engines": True}, None, [("fp32", "onnxruntime"), ("fp16", "onnxruntime")]),
+        (
+            {"with_engines": True},
+            "a GPU",
+            [("fp32", "onnxruntime"), ("fp16", "onnxruntime"), ("fp16", "tensorrt"), ("fp16", "tensorrt-rtx")],
+        ),
+        ({"with_engines": True, "precisions": ("fp32",)}, "a GPU", [("fp32", "onnxruntime")]),
+        ({"backend": Backend(runtime="tensorrt")}, "a GPU", [("fp16", "tensorrt")]),
+        ({"backend": Backend(runtime="tensorrt"), "precisions": ("fp32",)}, "a GPU", [("fp32", "tensorrt")]),
+    ],
+)
+def test_which_models_are_measured(workspace, monkeypatch, changes, device, found):
+    engines = (engine_of("fp16"), engine_of("fp16"), engine_of("fp16", "tensorrt-rtx"))
+    monkeypatch.setattr(bench_models, "read_engines", lambda bundle: engines)
+    monkeypatch.setattr(bench_models, "cuda_device", lambda: device)
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    candidates = bench_models.candidates_of(bundle, QUICK.model_copy(update=changes), Silent())
+    assert [(item.precision, item.backend.runtime) for item in candidates] == found
+    assert all(
+        item.is_optional == (item.backend.runtime != changes.get("backend", QUICK.backend).runtime)
+        for item in candidates
+    )
+
+
+def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_builds_one(workspace, monkeypatch):
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    model = replace(opened(bundle, Fake()), engine=engine_of("fp32", minimum=4))
+    monkeypatch.setattr(bench_models, "open_model", lambda *given: model)
+    candidate = bench_models.Candidate("fp32", Backend(runtime="tensorrt"))
+    with pytest.raises(RuntimeUnavailableError, match=r"takes 4 frames at least \(batch 4:8:16\)") as caught:
+        bench_models.open_candidate(bundle, candidate, np.zeros((1, 64, 64, 3), np.uint8), Silent())
+    assert caught.value.fix == "gi-edge engine lesions --batch 1:8:16 --force"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "found"),
+    [
+        (["--batch-size", 0], 1, "batch_sizes"),
+        (["--threads", 0], 1, "threads"),
+        (["--streams", 1], 1, "streams"),
+        (["--frame-rate", 0], 1, "frame_rates"),
+        (["--probes", "--speed-only"], 2, "--probes and --speed-only exclude each other"),
+        (["--runtime", "tensorrt", "--provider", "cpu"], 2, "--provider is of ONNX Runtime"),
+        (["--cuda-graph"], 2, "--runtime tensorrt"),
+        (["--speed-only", "--against", "onnxruntime:cpu"], 2, "leave one out"),
+        (["--against", "onnx"], 1, "--against onnx: runtime"),
+        (["--against", "tensorrt:cpu"], 1, "tensorrt has no providers"),
+        (["--speed-only", "--region", "file"], 1, "there are none"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(workspace, gi_edge, tmp_path, words, code, found):
+    done = gi_edge("bench", "lesions", *words, "--output", tmp_path / "r.json", cwd=workspace)
+    assert done.code == code
     assert found in done.err
 
 
 def test_no_warm_up_is_what_it_says(workspace, gi_edge, tmp_path):
-    words = ["bench", "lesions", "--speed-only", "--precision", "fp32", "--warmup-seconds", 0]
-    quick = ["--minimum-seconds", 0.05, "--batch-size", 1, "--output", tmp_path / "r.json"]
-    done = gi_edge(*words, *quick, cwd=workspace)
+    words = ["bench", "lesions", "--speed-only", "--precision", "fp32", *QUICK_WORDS, "--warmup-seconds", 0]
+    done = gi_edge(*words, "--output", tmp_path / "r.json", cwd=workspace)
     assert done.code == 0, done.err
-    assert json.loads((tmp_path / "r.json").read_text())["settings"]["warmup_seconds"] == 0
-    kept = gi_edge(*words, *quick, cwd=workspace)
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["settings"]["warmup_seconds"] == 0
+    (speed,) = result["bundles"][0]["models"][0]["speeds"]
+    assert (speed["warm_up"]["count"], speed["warm_up"]["is_steady"]) == (3, False)
+    assert "unsteady" in [mark["kind"] for mark in result["marks"]]
+    kept = gi_edge(*words, "--output", tmp_path / "r.json", cwd=workspace)
     assert kept.code == 1
     assert "--force" in kept.err
     assert gi_edge(*words, "--output", tmp_path / "r.html", cwd=workspace).code == 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from benches import QUICK_WORDS
 from safetensors.torch import load_file
 from support import SMALL, TRAINING, hidden_or_new, write_frames
 
@@ -151,7 +152,7 @@ def test_init_without_data_writes_an_example_and_train_says_what_is_missing(gi_e
 
 
 def test_bench_writes_result_and_page_and_report_renders_it_again(copied, gi_edge):
-    words = ["bench", "--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0.01]
+    words = ["bench", "--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0.01, "--idle-gap-ms", 10]
     done = gi_edge(*words, "--allow-undecided", cwd=copied)
     assert done.code == 0, done.err
     assert "undecided at export" in done.out
@@ -167,7 +168,7 @@ def test_bench_writes_result_and_page_and_report_renders_it_again(copied, gi_edg
 
 def test_open_verdicts_exit_3_unless_allowed(copied, gi_edge):
     """The result is written all the same, a bundle is not; speed alone asks for no verdict."""
-    quick = ["--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0, "--batch-size", 1]
+    quick = QUICK_WORDS
     done = gi_edge("bench", *quick, cwd=copied)
     assert done.code == 3
     assert "lesions fp16 could not be judged: too little data to decide on macro-F1" in done.err
@@ -186,7 +187,7 @@ def test_bench_exits_3_when_a_model_answers_otherwise(copied, gi_edge, monkeypat
 
     honest = OnnxRuntimeSession.run
     monkeypatch.setattr(OnnxRuntimeSession, "run", lambda self, pixels: honest(self, pixels[..., ::-1].copy()))
-    done = gi_edge("bench", "--minimum-seconds", 0.05, "--minimum-count", 3, "--json", cwd=copied)
+    done = gi_edge("bench", *QUICK_WORDS, "--json", cwd=copied)
     assert done.code == 3
     assert "does not answer as the trained model" in done.err
     assert json.loads(done.out)["bundles"][0]["models"][0]["parity"]["verdict"]["status"] == "fail"

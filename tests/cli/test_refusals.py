@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from benches import QUICK_WORDS
 from safetensors.torch import load_file
 from support import SMALL, hidden_or_new, write_frames
 
@@ -146,8 +147,7 @@ def test_every_precision_and_scaled_images_in_one_bundle(copied, gi_edge):
     ]  # fmt: skip
     assert manifest["headroom"]["size_px"] == manifest["preprocess"]["size_px"]
     assert "fp16 headroom on" in done.err
-    words = ["--minimum-seconds", "0.05", "--minimum-count", "1", "--allow-undecided", "--json"]
-    done = gi_edge("bench", "x", *words, cwd=copied)
+    done = gi_edge("bench", "x", *QUICK_WORDS, "--allow-undecided", "--json", cwd=copied)
     assert done.code == 0, done.err
     assert [model["precision"] for model in json.loads(done.out)["bundles"][0]["models"]] == ["fp32", "fp16"]
     assert "bf16: left out" in done.err

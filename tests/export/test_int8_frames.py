@@ -8,6 +8,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from benches import QUICK_WORDS
 
 from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.bundle import models_for, read_bundle
@@ -85,7 +86,7 @@ def test_int8_for_both_runtimes_joins_the_bundle(copied, gi_edge):
     bundle = read_bundle(folder)
     assert bundle.model("int8").path == "model.int8.onnx"
     assert bundle.model("int8", "tensorrt").path == "model.int8-tensorrt.onnx"
-    done = gi_edge("bench", "x", "--minimum-seconds", "0.05", "--minimum-count", "1", "--json", cwd=copied)
+    done = gi_edge("bench", "x", *QUICK_WORDS, "--json", cwd=copied)
     assert done.code in (0, 3), done.err
     assert [model["file"] for model in json.loads(done.out)["bundles"][0]["models"]] == list(models)[:2]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benches import QUICK_WORDS
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.errors import ArtifactError, DataError
 from gi_edge.files import sha256_file
 from gi_edge.progress import Silent
-from gi_edge_bench.parity import packed_frames
+from gi_edge_bench.frames import packed_frames
 from gi_edge_export.samples import sample_rows
 
 LABELS = np.array([0] * 60 + [1] * 30 + [2] * 2)
@@ -71,13 +72,20 @@ def test_the_bundle_carries_original_files_with_their_licence(packed):
 
 
 def test_bench_without_the_dataset_compares_the_packed_frames(packed, gi_edge):
-    quick = ["--minimum-seconds", 0.05, "--minimum-count", 3, "--warmup-seconds", 0, "--batch-size", 1]
-    done = gi_edge("bench", *quick, "--json", cwd=packed)
+    done = gi_edge("bench", *QUICK_WORDS, "--json", cwd=packed)
     assert done.code == 0, done.err
     assert "compared on the 6 frames packed in the bundle" in done.err
     (model,) = json.loads(done.out)["bundles"][0]["models"]
     assert (model["parity"]["frames"], model["parity"]["verdict"]["parity"]["n"]) == ("samples", 6)
     assert model["parity"]["verdict"]["status"] == "pass"  # fp32, by its numbers
+
+
+def test_evaluate_without_the_dataset_scores_the_packed_frames(packed, gi_edge):
+    done = gi_edge("evaluate", "--bundle", "lesions", "--json", cwd=packed)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["evaluation"]["n"], found["source"]) == (6, "bundle")
+    assert found["runtime"].endswith(", on 6 frames packed in the bundle")
 
 
 def test_a_bundle_without_samples_and_without_the_dataset_says_what_to_give(workspace):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from gi_edge.artifacts.adapter import AdapterManifest
+from gi_edge.artifacts.bench_comparison import BenchComparison
 from gi_edge.artifacts.bundle import BundleManifest
 from gi_edge.artifacts.engine import EngineEntry
 from gi_edge.artifacts.evaluation import EvaluationResult
@@ -13,6 +14,9 @@ from gi_edge.artifacts.results import BenchResult
 from gi_edge.data.audit import SplitAudit
 from gi_edge.data.check import DataCheck
 
-for model in (AdapterManifest, BundleManifest, BenchResult, EngineEntry, EvaluationResult, SplitAudit, DataCheck):
+for model in (
+    *(AdapterManifest, BundleManifest, BenchComparison, BenchResult, EngineEntry),
+    *(EvaluationResult, SplitAudit, DataCheck),
+):
     path = Path(__file__).parent / f"{model.__name__}.schema.json"
     path.write_text(json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n")

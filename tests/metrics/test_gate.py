@@ -177,7 +177,7 @@ def test_margins_are_the_callers():
     assert verdict_from_answers("fp16", answers(300), ORIGIN, wide).status == "pass"
 
 
-def simulated(harm, gain, trials, n=2400, groups=None):
+def simulated(harm, gain, trials, n=2400, groups=None, precision="fp16"):
     """Verdicts on engines that lose right answers at rate harm and win wrong ones at rate gain, at near ties."""
     found = []
     for trial in range(trials):
@@ -185,7 +185,7 @@ def simulated(harm, gain, trials, n=2400, groups=None):
         given = answers(n, seed=100 + trial, groups=groups)
         right = given.reference.argmax(axis=1) == given.truth
         rows = np.flatnonzero(random.random(n) < np.where(right, harm, gain))
-        found.append(verdict_from_answers("fp16", with_lost(given, rows), ORIGIN).status)
+        found.append(verdict_from_answers(precision, with_lost(given, rows), ORIGIN).status)
     return found
 
 
@@ -202,3 +202,22 @@ def test_harmless_engines_pass_nearly_always_where_the_frames_suffice():
     """One frame in 5,000 changes, as fp16 does; in videos of 12 frames or without."""
     assert simulated(0.0002, 0.0002, 40).count("pass") >= 38
     assert simulated(0.0002, 0.0002, 20, groups=[f"v{i // 12}" for i in range(2400)]).count("pass") >= 19
+
+
+@pytest.mark.parametrize(
+    ("precision", "harm", "n", "status", "least"),
+    [
+        ("fp16", 0.0002, 300, "undecided", 12),
+        ("fp16", 0.004, 2400, "undecided", 11),
+        ("fp16", 0.02, 2400, "fail", 11),
+        ("bf16", 0.0002, 2400, "pass", 11),
+        ("bf16", 0.03, 2400, "fail", 11),
+        ("int8", 0.0002, 2400, "pass", 11),
+        ("int8", 0.008, 2400, "undecided", 10),
+        ("int8", 0.03, 2400, "fail", 11),
+    ],
+)
+def test_verdicts_on_engines_of_a_known_rate_of_lost_answers(precision, harm, n, status, least):
+    """Twelve simulated engines each. Margins allow 0.5 points of macro-F1: far below passes on enough frames, far
+    above fails, and what lies between, or rests on 300 frames, is undecided."""
+    assert simulated(harm, 0.0, 12, n, precision=precision).count(status) >= least

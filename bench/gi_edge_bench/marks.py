@@ -1,0 +1,85 @@
+"""Why times are to be doubted: what the machine did besides, and times that did not settle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gi_edge.artifacts.environment import Mark
+from gi_edge.artifacts.results import BundleRun
+from gi_edge.artifacts.speed import SpeedRun
+from gi_edge.runtime.nvml import SLOWING
+from gi_edge_bench.environment import Moment
+from gi_edge_bench.machine import CpuTimes, cpus_of_others
+
+_OTHERS_SHARE = 0.1
+"""Of the machine's CPUs, that other processes may keep busy."""
+_DRIFT = 0.1
+"""Between the medians of the first and the second half of a scenario's samples."""
+_NAMED = 3
+
+
+def marks_of(
+    bundles: Sequence[BundleRun],
+    moments: tuple[Moment, Moment],
+    times: Sequence[tuple[CpuTimes, CpuTimes]],
+    reasons: set[str],
+) -> tuple[Mark, ...]:
+    """Return what casts doubt on a run.
+
+    moments: before and after. times: readings at the start and the end of each timed stretch. reasons: of throttling,
+    seen while timing.
+    """
+    return tuple(_marks(bundles, moments, times, reasons))
+
+
+def _marks(
+    bundles: Sequence[BundleRun],
+    moments: tuple[Moment, Moment],
+    times: Sequence[tuple[CpuTimes, CpuTimes]],
+    reasons: set[str],
+) -> Iterator[Mark]:
+    slowed = sorted(reasons & SLOWING)
+    if slowed:
+        yield Mark(kind="throttled", text=f"The GPU lowered its clocks while it was timed: {', '.join(slowed)}.")
+    others = [moment.gpu.other_processes or 0 for moment in moments if moment.gpu is not None]
+    if any(others):
+        noun = "process was" if max(others) == 1 else "processes were"
+        yield Mark(kind="shared gpu", text=f"{max(others)} other {noun} on the GPU.")
+    busy = _busy_text(times)
+    if busy:
+        yield Mark(kind="busy cpu", text=busy)
+    unsteady = [
+        f"{bundle.name} {model.precision} {speed.scenario} ({speed.region})"
+        for bundle in bundles
+        for model in bundle.models
+        for speed in model.speeds
+        if is_unsteady(speed)
+    ]
+    if unsteady:
+        more = f" and {len(unsteady) - _NAMED} more" if len(unsteady) > _NAMED else ""
+        yield Mark(kind="unsteady", text=f"Times did not settle in {', '.join(unsteady[:_NAMED])}{more}.")
+
+
+def is_unsteady(speed: SpeedRun) -> bool:
+    """Return whether the warm-up ended without settling, or the samples drifted by a tenth from half to half.
+
+    Where frames are paced, each waits for its own time, so that only the warm-up tells.
+    """
+    if not speed.warm_up.is_steady or speed.deadlines is not None:
+        return not speed.warm_up.is_steady
+    half = len(speed.samples_ms) // 2
+    first, second = float(np.median(speed.samples_ms[:half] or [0.0])), float(np.median(speed.samples_ms[-half:]))
+    return half >= 4 and abs(second - first) > _DRIFT * first
+
+
+def _busy_text(times: Sequence[tuple[CpuTimes, CpuTimes]]) -> str | None:
+    """Say how much others computed, if it was much; of several stretches the busiest."""
+    busiest = max(times, key=lambda pair: cpus_of_others(*pair), default=None)
+    if busiest is None:
+        return None
+    others, cpus = cpus_of_others(*busiest), busiest[0].cpus
+    if others <= _OTHERS_SHARE * cpus:
+        return None
+    return f"Other processes kept {others:.1f} of the machine's {cpus} CPUs busy during the timing."

@@ -1,0 +1,201 @@
+"""Where a result was measured, what casts doubt on it, and the energy it took."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from benches import QUICK, Fake, job, subject_of
+from nvml_fake import FakeNvml, install
+
+from gi_edge.artifacts.environment import GpuState
+from gi_edge.artifacts.results import BundleRun
+from gi_edge.artifacts.speed import WarmUp
+from gi_edge.progress import Silent
+from gi_edge.runtime.nvml import NvmlGpu
+from gi_edge_bench import machine
+from gi_edge_bench.energy import Meter
+from gi_edge_bench.environment import Moment, git_revision
+from gi_edge_bench.machine import CpuTimes
+from gi_edge_bench.marks import is_unsteady, marks_of
+from gi_edge_bench.run import run
+from gi_edge_bench.scenarios import Plan, time_plan
+
+QUIET = (CpuTimes(10, 5, 100, 4), CpuTimes(12, 6.9, 102, 4))
+BUSY = (CpuTimes(10, 5, 100, 4), CpuTimes(15, 6, 102, 4))
+
+
+def tree(root, files):
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(content)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ({}, None),
+        ({".dockerenv": ""}, "docker"),
+        ({"run/.containerenv": "engine=podman"}, "podman"),
+        ({"proc/1/cgroup": "0::/kubepods.slice/x"}, "kubepods"),
+        ({"proc/1/cgroup": "0::/init.scope"}, None),
+    ],
+)
+def test_containers(tmp_path, files, kind):
+    assert machine.container(tree(tmp_path, files)) == kind
+
+
+def test_boards_governor_memory_and_processor(tmp_path):
+    root = tree(
+        tmp_path,
+        {
+            "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
+            "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
+            "proc/meminfo": "MemTotal:        7802880 kB\nMemFree: 1 kB\n",
+            "proc/self/status": "Name:\tx\nVmHWM:\t  2048 kB\n",
+            "proc/cpuinfo": "processor\t: 0\nmodel name\t: Cortex-A78AE\n",
+        },
+    )
+    assert machine.board(root) == "NVIDIA Jetson Orin Nano Developer Kit, L4T R36.4.3"
+    assert machine.governor(root) == "schedutil"
+    assert machine.memory_bytes(root) == 7802880 * 1024
+    assert machine.peak_memory_bytes(root) == 2048 * 1024
+    assert machine.cpu_model(root) == "Cortex-A78AE"
+    bare = tmp_path / "bare"
+    assert (machine.board(bare), machine.governor(bare), machine.memory_bytes(bare)) == (None, None, None)
+    assert machine.peak_memory_bytes(bare) > 10e6  # by getrusage
+
+
+def test_cpu_seconds_of_others(tmp_path):
+    tick = os.sysconf("SC_CLK_TCK")
+    stat = f"cpu  {3 * tick} 0 {tick} 900 50 0 0 {tick} 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\n"
+    found = machine.cpu_times(7.0, tree(tmp_path, {"proc/stat": stat}))
+    assert (found.all_seconds, found.cpus, found.wall_seconds) == (5.0, 2, 7.0)
+    assert machine.cpu_times(7.0, tmp_path / "none") is None
+    assert machine.cpus_of_others(*BUSY) == pytest.approx(2.0)
+    assert machine.cpus_of_others(*QUIET) == pytest.approx(0.05)
+
+
+def test_a_busy_neighbour_is_measured_on_this_machine():
+    before = machine.cpu_times(time.perf_counter())
+    if before is None:
+        pytest.skip("this kernel tells no CPU times")
+    spin = "import time\nend = time.time() + 1.0\nwhile time.time() < end: pass"
+    subprocess.run(["python3", "-c", spin], check=True)
+    assert machine.cpus_of_others(before, machine.cpu_times(time.perf_counter())) > 0.5
+
+
+def test_a_git_revision_is_that_of_the_root_only_and_says_whether_files_differ(tmp_path):
+    folder = tree(tmp_path / "repo", {"a.txt": "1", "sub/b.txt": "2"})
+    assert git_revision(folder) is None
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    revision = git_revision(folder)
+    assert len(revision) == 40
+    assert git_revision(folder / "sub") is None
+    (folder / "a.txt").write_text("changed")
+    assert git_revision(folder) == f"{revision}+changes"
+
+
+# --- marks
+
+
+def moment(others=0, **given):
+    return Moment(0.1, GpuState(
+        sm_clock_mhz=None, memory_clock_mhz=None, temperature_c=None, power_watts=None, throttle_reasons=(),
+        other_processes=others, **given,
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("others", "times", "reasons", "kinds"),
+    [
+        ((0, 0), [QUIET], set(), []),
+        ((0, 0), [QUIET, BUSY], set(), ["busy cpu"]),
+        ((0, 1), [], {"hardware thermal slowdown"}, ["throttled", "shared gpu"]),
+        ((2, 2), [QUIET], {"clocks set by an application"}, ["shared gpu"]),
+    ],
+)
+def test_marks(others, times, reasons, kinds):
+    marks = marks_of((), tuple(map(moment, others)), times, reasons)
+    assert [mark.kind for mark in marks] == kinds
+    for mark in marks:
+        if mark.kind == "busy cpu":
+            assert mark.text == "Other processes kept 2.0 of the machine's 4 CPUs busy during the timing."
+
+
+def speed(samples, *, steady=True, plan=None):
+    timed = time_plan(plan or Plan("single-stream", "host"), subject_of(Fake()), QUICK, Meter())
+    warmed = WarmUp(count=9, seconds=1.0, is_steady=steady)
+    return timed.model_copy(update={"samples_ms": tuple(samples), "warm_up": warmed})
+
+
+@pytest.mark.parametrize(
+    ("samples", "steady", "unsteady"),
+    [
+        ([1.0] * 20, True, False),
+        ([1.0] * 20, False, True),
+        ([1.0] * 10 + [1.2] * 10, True, True),
+        ([1.0] * 10 + [1.05] * 10, True, False),
+        ([1.0, 5.0] * 10, True, False),
+        ([1.0, 1.2], True, False),
+    ],
+)
+def test_times_are_unsteady_where_they_did_not_settle_or_drift(samples, steady, unsteady):
+    assert is_unsteady(speed(samples, steady=steady)) is unsteady
+
+
+def test_unsteady_scenarios_are_named(workspace):
+    (bundle,) = run(job(workspace), Silent()).bundles
+    drifting = speed([1.0] * 10 + [2.0] * 10)
+    models = (bundle.models[0].model_copy(update={"speeds": (drifting,)}),)
+    found: BundleRun = bundle.model_copy(update={"models": models})
+    (mark,) = marks_of((found,), (moment(), moment()), [QUIET], set())
+    assert mark.text == "Times did not settle in lesions fp32 single-stream (host)."
+
+
+# --- energy
+
+
+def test_energy_by_the_counter_is_per_frame():
+    counter = itertools.count(0, 6_000)
+    meter = Meter(NvmlGpu(FakeNvml(energy=lambda: next(counter), power=50_000, reasons=0x20), "h"))
+    speed = time_plan(Plan("offline", "host", 4), subject_of(Fake(seconds=0.01)), QUICK, meter)
+    frames = 4 * len(speed.samples_ms)
+    assert speed.energy.method == "energy counter"
+    assert speed.energy.millijoules_per_frame == pytest.approx(6000 / frames)
+    assert speed.energy.mean_watts == pytest.approx(6.0 / speed.energy.seconds)
+    assert meter.reasons == {"software thermal slowdown"}
+
+
+@pytest.mark.parametrize("facts", [{}, {"energy": 100}])
+def test_without_a_counter_that_moves_power_is_sampled(facts):
+    meter = Meter(NvmlGpu(FakeNvml(power=50_000, **facts), "h"))
+    settings = QUICK.model_copy(update={"minimum_seconds": 0.3})
+    speed = time_plan(Plan("single-stream", "host"), subject_of(Fake(seconds=0.01)), settings, meter)
+    assert speed.energy.method == "sampled power"
+    assert speed.energy.mean_watts == 50
+    expected = 50 * speed.energy.seconds * 1e3 / len(speed.samples_ms)
+    assert speed.energy.millijoules_per_frame == pytest.approx(expected)
+
+
+def test_a_gpu_that_tells_no_power_gives_no_energy():
+    meter = Meter(NvmlGpu(FakeNvml(), "h"))
+    assert time_plan(Plan("single-stream", "host"), subject_of(Fake()), QUICK, meter).energy is None
+
+
+def test_a_model_on_the_cpu_has_no_energy_of_the_gpu_beside_it(workspace, monkeypatch):
+    facts = {"energy": 1, "power": 90_000, "computing": [], "drawing": [], "reasons": 0}
+    install(monkeypatch, **facts)
+    result = run(job(workspace), Silent())
+    assert {speed.energy for model in result.bundles[0].models for speed in model.speeds} == {None}
+    (gpu,) = result.environment.gpus
+    assert (gpu.name, gpu.before.power_watts, gpu.after.other_processes) == ("Fake RTX", 90.0, 0)
+    assert np.isfinite(result.environment.load_before)

@@ -1,0 +1,171 @@
+"""Without the dataset and packed frames, built-in images still find a broken engine; and other backends are asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from benches import QUICK, QUICK_WORDS, job
+
+from gi_edge.artifacts.bundle import read_bundle
+from gi_edge.artifacts.manifest import MANIFEST
+from gi_edge.artifacts.probes import PROBES_FILE, read_probes
+from gi_edge.data.probes import PROBE_NAMES, probe_pixels
+from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.progress import Silent
+from gi_edge.runtime.batches import logits_from_session
+from gi_edge.runtime.device import cuda_device
+from gi_edge.runtime.onnxruntime import OnnxRuntimeSession, open_session
+from gi_edge.runtime.session import Backend
+from gi_edge_bench.run import run
+
+
+@pytest.fixture
+def bare(copied):
+    """A workspace whose dataset is gone and whose bundle has no packed frames."""
+    shutil.rmtree(copied / "data")
+    return copied
+
+
+@pytest.fixture
+def old(bare):
+    """One whose bundle was written before there were probe images."""
+    folder = bare / "bundles" / "lesions"
+    (folder / PROBES_FILE).unlink()
+    content = json.loads((folder / MANIFEST).read_text())
+    content["files"] = [entry for entry in content["files"] if entry["path"] != PROBES_FILE]
+    (folder / MANIFEST).write_text(json.dumps(content))
+    return bare
+
+
+def test_probe_images_are_the_same_each_time_and_differ_from_one_another():
+    pixels = probe_pixels(64)
+    assert pixels.shape == (len(PROBE_NAMES), 64, 64, 3) == (16, 64, 64, 3)
+    assert (pixels == probe_pixels(64)).all()
+    assert len({frame.tobytes() for frame in pixels}) == 16
+    black, white, noise, gradient = pixels[12:]
+    assert (black.max(), white.min()) == (0, 255)
+    assert noise.std() > 70
+    assert (gradient[0, 0, 0], gradient[-1, -1, 0], gradient[-1, 0, 1]) == (0, 255, 255)
+    assert (np.diff(gradient[:, :, 1].astype(int), axis=0) >= 0).all()
+
+
+def test_the_bundle_carries_them_with_the_trained_models_answers(workspace):
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    probes = read_probes(bundle)
+    assert probes.names == PROBE_NAMES
+    assert (probes.pixels == probe_pixels(64)).all()
+    found = logits_from_session(open_session(bundle.path / "model.fp32.onnx", "cpu"), probes.pixels)
+    assert np.abs(found - probes.logits).max() < 1e-3
+    assert len(set(probes.logits.argmax(axis=1).tolist())) > 1
+
+
+def test_they_are_taken_by_themselves_and_prove_nothing_on_patients_frames(bare, gi_edge):
+    done = gi_edge("bench", *QUICK_WORDS, "--json", cwd=bare)
+    assert done.code == 0, done.err
+    assert "lesions: compared on the 16 probe images built into gi-edge" in done.err
+    for model in json.loads(done.out)["bundles"][0]["models"]:
+        (comparison,) = model["comparisons"]
+        assert (comparison["against"], comparison["frames"]) == ("reference on probe images", "probes")
+        assert (comparison["is_alike"], comparison["parity"]["n"]) == (True, 16)
+        assert model["parity"] is None
+        assert model["speeds"][0]["note"] == "probe images"
+
+
+def test_a_broken_engine_is_found_on_them_and_exits_3(bare, gi_edge, monkeypatch):
+    honest = OnnxRuntimeSession.run
+    monkeypatch.setattr(OnnxRuntimeSession, "run", lambda self, pixels: honest(self, pixels[..., ::-1].copy()))
+    done = gi_edge("bench", *QUICK_WORDS, "--output", "r.json", cwd=bare)
+    assert done.code == 3
+    assert "does not answer as the reference on probe images: a logit is off by" in done.err
+    assert not json.loads((bare / "r.json").read_text())["bundles"][0]["models"][0]["comparisons"][0]["is_alike"]
+
+
+def test_probes_can_be_asked_for_though_the_dataset_is_here(workspace, gi_edge, tmp_path):
+    words = [*QUICK_WORDS, "--probes", "--precision", "fp32", "--json", "--output", tmp_path / "r.json"]
+    done = gi_edge("bench", *words, cwd=workspace)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["bundles"][0]["models"][0]["comparisons"][0]["frames"] == "probes"
+
+
+def test_a_bundle_from_before_says_to_export_again(old, gi_edge):
+    with pytest.raises(ArtifactError, match="has no probe images") as caught:
+        run(job(old, frames="probes"), Silent())
+    assert caught.value.fix == "gi-edge export --adapter lesions --force, or give --data DIR"
+    done = gi_edge("bench", *QUICK_WORDS, cwd=old)
+    assert done.code == 1
+    assert "lesions" in done.err
+    assert gi_edge("bench", *QUICK_WORDS, "--speed-only", cwd=old).code == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda arrays: arrays.pop("logits"), "holds no probe images"),
+        (lambda arrays: arrays.update(logits=arrays["logits"][:, :2]), "is of another model"),
+    ],
+)
+def test_probes_of_another_form_are_refused(bare, spoil, found):
+    bundle = read_bundle(bare / "bundles" / "lesions")
+    path = bundle.path / PROBES_FILE
+    arrays = dict(np.load(path, allow_pickle=False))
+    spoil(arrays)
+    np.savez(path, **arrays)
+    with pytest.raises(ArtifactError, match=found):
+        read_probes(bundle)
+
+
+# --- another backend
+
+
+def test_another_backend_is_compared_on_the_same_frames(workspace):
+    against = Backend(provider="cpu", threads=1)
+    result = run(job(workspace, settings=QUICK.model_copy(update={"against": (against,)})), Silent())
+    for model in result.bundles[0].models:
+        (comparison,) = model.comparisons
+        assert comparison.against == f"{model.runtime}, CPUExecutionProvider, {model.precision}"
+        assert (comparison.frames, comparison.is_alike, comparison.parity.n) == ("dataset", True, 9)
+        assert model.parity is not None
+
+
+def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, monkeypatch):
+    import gi_edge_bench.parity as bench_parity
+    from gi_edge.runtime.backends import OpenModel, open_model
+
+    def other(bundle, precision, backend):
+        model = open_model(bundle, precision, backend)
+        honest = model.session
+
+        class Rolled:
+            runtime, provider = "rolled 1", "RolledProvider"
+
+            def run(self, pixels):
+                return np.roll(honest.run(pixels), 1, axis=1)
+
+        return OpenModel(Rolled(), model.file, model.entry, None)
+
+    monkeypatch.setattr(bench_parity, "open_model", other)
+    words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--output", tmp_path / "r.json"]
+    done = gi_edge("bench", "lesions", *words, cwd=workspace)
+    assert done.code == 3
+    assert "does not answer as rolled 1, RolledProvider, fp32: a logit is off by" in done.err
+
+
+def test_a_backend_to_compare_with_that_is_not_there_is_an_error(workspace):
+    if cuda_device() is not None:
+        pytest.skip("this machine has a GPU")
+    against = Backend(provider="cuda")
+    with pytest.raises(RuntimeUnavailableError, match="nothing to compare fp32 with: ") as caught:
+        run(job(workspace, settings=QUICK.model_copy(update={"against": (against,)})), Silent())
+    assert "or another --against" in caught.value.fix
+
+
+# --- evaluate
+
+
+def test_evaluate_takes_packed_frames_without_the_dataset_but_never_probes(bare, gi_edge):
+    done = gi_edge("evaluate", "--bundle", "lesions", cwd=bare)
+    assert done.code == 1
+    assert "data" in done.err
