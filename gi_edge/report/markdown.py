@@ -109,7 +109,7 @@ def _model_cells(bundle: BundleRun, row: ModelRow) -> tuple[str, ...]:
 
 def _check_parts(result: BenchResult) -> list[str]:
     rows = [
-        (bundle.name, row.model, row.score, row.outcome, row.n, row.difference, row.interval, row.bound, row.margin)
+        (bundle.name, row.label, row.score, row.outcome, row.n, row.difference, row.interval, row.bound, row.margin)
         for bundle in result.bundles
         for row in check_rows(bundle)
     ]

@@ -1,14 +1,16 @@
-"""Which models of a bundle share their scores: what is identical is shown once."""
+"""What the models of a bundle answered: scores that are identical once, changed frames, further comparisons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gi_edge.artifacts.results import BundleRun, ParityPass
+from gi_edge.artifacts.results import BundleRun, FlippedFrame, ParityPass
 from gi_edge.metrics.classification import Classification
-from gi_edge.report.formats import text_from_count, text_from_list
+from gi_edge.report.formats import text_from_count, text_from_error, text_from_list
 from gi_edge.report.rows import ClassRow, class_rows
 from gi_edge.report.standing import labels_from_models
+
+_FRAMES = {"dataset": "held-out frames", "samples": "frames packed in the bundle", "probes": "probe images"}
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,57 @@ def class_panels(bundle: BundleRun) -> tuple[ClassPanel, ...]:
     for label, parity in _parities(bundle):
         groups.setdefault(class_rows(parity.engine, parity.reference), []).append(label)
     return tuple(ClassPanel(text_from_list(tuple(names)), rows) for rows, names in groups.items())
+
+
+@dataclass(frozen=True)
+class FlippedPanel:
+    """The frames that one or more models put into another class than the reference."""
+
+    title: str
+    count: str
+    """Shown of all: "12 of 41"."""
+    frames: tuple[FlippedFrame, ...]
+
+
+def flipped_panels(bundle: BundleRun) -> tuple[FlippedPanel, ...]:
+    """Return one panel per model that changed a frame's class and names such frames."""
+    return tuple(
+        FlippedPanel(
+            label,
+            f"{text_from_count(len(parity.flipped))} of {text_from_count(parity.verdict.parity.flips)}",
+            parity.flipped,
+        )
+        for label, parity in _parities(bundle)
+        if parity.flipped
+    )
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One comparison with something that is not the truth."""
+
+    label: str
+    against: str
+    frames: str
+    flips: str
+    max_abs_error: str
+    outcome: str
+    reasons: str
+
+
+def comparison_rows(bundle: BundleRun) -> tuple[ComparisonRow, ...]:
+    """Return one row per model and comparison."""
+    labels = labels_from_models(bundle.models)
+    return tuple(
+        ComparisonRow(
+            label=label,
+            against=comparison.against,
+            frames=_FRAMES[comparison.frames],
+            flips=f"{text_from_count(comparison.parity.flips)} / {text_from_count(comparison.parity.n)}",
+            max_abs_error=text_from_error(comparison.parity.max_abs_error),
+            outcome="alike" if comparison.is_alike else "differs",
+            reasons="; ".join(comparison.reasons),
+        )
+        for label, model in zip(labels, bundle.models, strict=True)
+        for comparison in model.comparisons
+    )

@@ -15,8 +15,8 @@ def cases(make):
         "failed": make.result(make.bundle(make.model(), make.model("fp16", measured=make.parity(flips=41)))),
         "widened": make.result(make.bundle(make.model("fp16", proves_precision=False))),
         "speed only": make.result(make.bundle(make.model(is_speed_only=True))),
-        "parity only": make.result(make.bundle(make.model(latencies=()))),
-        "batch 8 only": make.result(make.bundle(make.model(latencies=(make.latency(8, 40),)))),
+        "parity only": make.result(make.bundle(make.model(speeds=()))),
+        "batch 8 only": make.result(make.bundle(make.model(speeds=(make.speed(8, 40),)))),
         "two bundles": make.result(make.bundle(), make.bundle(name="<b>second</b>", split_kind="frame")),
         "nothing": make.result(),
         "no model": make.result(make.bundle().model_copy(update={"models": ()})),
@@ -91,7 +91,7 @@ def test_numbers_stand_beside_reference_baseline_and_count(cases, pages):
 
 
 def test_percentiles_are_numbers_or_dashes(cases, pages):
-    summary = cases["passed"].bundles[0].models[0].latencies[0].summary
+    summary = cases["passed"].bundles[0].models[0].speeds[0].summary
     for value in (summary.p50_ms, summary.p90_ms, summary.p95_ms, summary.p99_ms):
         assert f"{value:.1f}" in Page(pages["passed"]).cells
     few = Page(pages["batch 8 only"])

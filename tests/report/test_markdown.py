@@ -36,7 +36,7 @@ def test_speed_only_and_parity_only(make):
     fast = markdown_from_result(make.result(make.bundle(make.model(is_speed_only=True))))
     assert "Parity was not measured in this run, so there are no scores per class." in fast
     assert "gi-edge bench gastrovision --speed-only" in fast
-    exact = markdown_from_result(make.result(make.bundle(make.model(latencies=()))))
+    exact = markdown_from_result(make.result(make.bundle(make.model(speeds=()))))
     assert "Speed was not measured in this run." in exact
 
 

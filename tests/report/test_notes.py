@@ -65,21 +65,21 @@ def test_speed_only_is_said_with_the_verdict_at_export(make):
 
 
 def test_percentile_note_names_what_is_absent_and_what_it_needs(make):
-    assert percentile_note([make.latency(1, 700)]) is None
-    assert percentile_note([make.latency(1, 100)]) == (
+    assert percentile_note([make.speed(1, 700)]) is None
+    assert percentile_note([make.speed(1, 100)]) == (
         "A dash for a percentile means too few samples: p95 needs 130 and p99 needs 662 (MLPerf Inference, "
         "confidence 0.99)."
     )
 
 
 def test_unsteady_latency_is_named_with_its_worst_spread(make):
-    steady, unsteady = make.latency(1, 700, tail=0.001), make.latency(8, 700, tail=0.2)
-    bundle = make.bundle(make.model(latencies=(steady,)), make.model("fp16", latencies=(steady, unsteady)))
+    steady, unsteady = make.speed(1, 700, tail=0.001), make.speed(8, 700, tail=0.2)
+    bundle = make.bundle(make.model(speeds=(steady,)), make.model("fp16", speeds=(steady, unsteady)))
     note = spread_note(bundle)
     percent = 100 * unsteady.summary.coefficient_of_variation
     assert f"for fp16 (up to {percent:.1f}\u00a0%)" in note
     assert "fp32" not in note
-    assert spread_note(make.bundle(make.model(latencies=(steady,)))) is None
+    assert spread_note(make.bundle(make.model(speeds=(steady,)))) is None
 
 
 def test_classes_with_few_frames_are_named_or_counted(make):

@@ -24,11 +24,11 @@ def confusion_of(scores, name):
 
 
 def all_plots(make, name="p"):
-    models = (make.model(latencies=(make.latency(1), make.latency(8, 80, 150.0))), make.model("fp16"))
+    models = (make.model(speeds=(make.speed(1), make.speed(8, 80, 150.0))), make.model("fp16"))
     return {
         "latency": latency_plot(models, name=f"{name}-latency"),
         "throughput": throughput_plot(models, name=f"{name}-throughput"),
-        "confusion": confusion_of(make.scores(make.names), name=f"{name}-confusion"),
+        "confusion": confusion_of(make.scores(make.NAMES), name=f"{name}-confusion"),
     }
 
 
@@ -106,9 +106,9 @@ def test_long_class_names_are_broken_into_lines_that_lose_nothing(make):
 
 
 def test_latency_shows_percentiles_with_their_count_and_dashes(make):
-    models = (make.model(latencies=(make.latency(1, 700),)), make.model("fp16", latencies=(make.latency(1, 70),)))
+    models = (make.model(speeds=(make.speed(1, 700),)), make.model("fp16", speeds=(make.speed(1, 70),)))
     found = texts(latency_plot(models, name="l"))
-    full, short = (model.latencies[0].summary for model in models)
+    full, short = (model.speeds[0].summary for model in models)
     assert f"p50 {full.p50_ms:.1f} · p90 {full.p90_ms:.1f} · p99 {full.p99_ms:.1f} ms · 700 samples" in found
     assert f"p50 {short.p50_ms:.1f} · p90 {short.p90_ms:.1f} · p99 – ms · 70 samples" in found
     assert "milliseconds per frame, batch size 1" in found
@@ -116,8 +116,8 @@ def test_latency_shows_percentiles_with_their_count_and_dashes(make):
 
 def test_wide_latencies_get_a_logarithmic_axis(make):
     models = (
-        make.model(latencies=(make.latency(1, 70, 3.0),)),
-        make.model("fp16", latencies=(make.latency(1, 70, 90.0),)),
+        make.model(speeds=(make.speed(1, 70, 3.0),)),
+        make.model("fp16", speeds=(make.speed(1, 70, 90.0),)),
     )
     assert "milliseconds per frame, batch size 1, logarithmic" in texts(latency_plot(models, name="l"))
 
@@ -125,15 +125,15 @@ def test_wide_latencies_get_a_logarithmic_axis(make):
 @pytest.mark.parametrize("samples", [[5.0], [5.0, 5.0], [0.0, 0.0], [0.0, 900.0]])
 def test_latency_of_few_equal_or_zero_samples(make, samples):
     summary = latency_summary(np.array(samples))
-    one = make.latency(1, 2).model_copy(update={"samples_ms": tuple(samples), "summary": summary})
-    found = texts(latency_plot((make.model(latencies=(one,)),), name="l"))
+    one = make.speed(1, 2).model_copy(update={"samples_ms": tuple(samples), "summary": summary})
+    found = texts(latency_plot((make.model(speeds=(one,)),), name="l"))
     assert any(text.endswith(f"{len(samples)} samples") for text in found)
 
 
 def test_throughput_names_batches_and_models(make):
     models = (
-        make.model(latencies=tuple(make.latency(size, 70, 20.0 * size) for size in (1, 3, 16))),
-        make.model("fp16", latencies=(make.latency(1, 70),)),
+        make.model(speeds=tuple(make.speed(size, 70, 20.0 * size) for size in (1, 3, 16))),
+        make.model("fp16", speeds=(make.speed(1, 70),)),
     )
     found = texts(throughput_plot(models, name="t"))
     assert [text for text in found if text in {"1", "3", "16"}] == ["1", "3", "16"]
@@ -141,14 +141,14 @@ def test_throughput_names_batches_and_models(make):
 
 
 def test_throughput_keeps_timed_regions_apart(make):
-    other = make.latency(8, 70).model_copy(update={"timed_region": "file to class"})
-    found = texts(throughput_plot((make.model(latencies=(make.latency(1), other)),), name="t"))
+    other = make.speed(8, 70).model_copy(update={"timed_region": "file to class"})
+    found = texts(throughput_plot((make.model(speeds=(make.speed(1), other)),), name="t"))
     assert f"fp32, {make.region}" in found
     assert "fp32, file to class" in found
 
 
 def test_nothing_to_draw_is_an_error(make):
     with pytest.raises(ValueError, match="no model was timed at batch size 1"):
-        latency_plot((make.model(latencies=(make.latency(8),)),), name="l")
+        latency_plot((make.model(speeds=(make.speed(8),)),), name="l")
     with pytest.raises(ValueError, match="no model was timed"):
-        throughput_plot((make.model(latencies=()),), name="t")
+        throughput_plot((make.model(speeds=()),), name="t")

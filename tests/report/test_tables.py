@@ -17,8 +17,8 @@ def shown(renderable, width=100):
 
 
 def test_row_shows_parity_scores_latency_throughput_and_size(make):
-    latencies = (make.latency(1, 700, 24.0), make.latency(8, 100, 150.0))
-    model = make.model(measured=make.parity(1586), latencies=latencies)
+    latencies = (make.speed(1, 700, 24.0), make.speed(8, 100, 150.0))
+    model = make.model(measured=make.parity(1586), speeds=latencies)
     text = shown(table_from_result(make.result(make.bundle(model))))
     scores, summary = model.parity.engine, latencies[0].summary
     for value in (
@@ -48,14 +48,14 @@ def test_fits_100_columns_with_long_names(make):
 
 
 def test_too_few_samples_show_dashes_and_say_why(make):
-    text = shown(table_from_result(make.result(make.bundle(make.model(latencies=(make.latency(1, 40),))))))
+    text = shown(table_from_result(make.result(make.bundle(make.model(speeds=(make.speed(1, 40),))))))
     assert "– (40)" in text
     assert "p90 needs 64, p95 needs 130 and p99 needs 662" in text
 
 
 def test_dash_note_is_about_the_batch_that_is_shown(make):
-    latencies = (make.latency(1, 700), make.latency(8, 40))
-    text = shown(table_from_result(make.result(make.bundle(make.model(latencies=latencies)))))
+    latencies = (make.speed(1, 700), make.speed(8, 40))
+    text = shown(table_from_result(make.result(make.bundle(make.model(speeds=latencies)))))
     assert "A dash for a percentile" not in text
 
 

@@ -83,7 +83,7 @@ def test_frames_from_the_bundle_are_said_to_be_some_only(make):
 
 def test_check_rows_are_in_points_with_bound_and_margin(make, half):
     macro, polyps = check_rows(make.bundle(half))
-    assert (macro.model, macro.score, macro.n) == ("fp16", "Macro-F1", "400")
+    assert (macro.label, macro.score, macro.n) == ("fp16", "Macro-F1", "400")
     assert (macro.difference, macro.interval) == ("-0.10", "-0.30 to +0.00")
     assert (macro.bound, macro.margin, macro.outcome) == ("1.42", "0.5", "undecided")
     assert (polyps.score, polyps.interval, polyps.outcome) == ("Sensitivity of Colon polyps", "–", "too few frames")
