@@ -143,7 +143,7 @@ def every_model(precision: Precision, names: tuple[str, ...]) -> ModelRun:
             "cross_checks": (
                 CrossCheck(
                     tool="trtexec 10.3",
-                    command="trtexec --loadEngine=engines/sm90-tensorrt-10.3/model-fp16.plan --shapes=images:1x224x224x3",
+                    command="trtexec --loadEngine=engines/sm80-tensorrt-10.3/model-fp16.plan --shapes=x:1x224x224x3",
                     batch_size=1,
                     statistic="median latency, computing alone",
                     their_ms=0.79 * median,

@@ -21,11 +21,12 @@ from gi_edge.report.notes import (
 from gi_edge.report.panels import (
     ClassPanel,
     ComparisonRow,
-    FlippedPanel,
+    FlippedTile,
     class_panels,
     comparison_rows,
     confusion_panels,
-    flipped_panels,
+    flipped_sentence,
+    flipped_tiles,
     sameness_sentence,
 )
 from gi_edge.report.plots import confusion_plot
@@ -76,7 +77,8 @@ class AnswersView:
     undecided_notes: tuple[str, ...]
     parity_notes: tuple[str, ...]
     checks: Groups[CheckRow]
-    flipped: tuple[FlippedPanel, ...]
+    flipped: tuple[FlippedTile, ...]
+    flipped_sentence: str
     has_pictures: bool
     comparisons: tuple[ComparisonRow, ...]
     has_probes: bool
@@ -134,7 +136,7 @@ def view_from_bundle(number: int, bundle: BundleRun) -> BundleView:
 
 def _answers(anchor: str, bundle: BundleRun) -> AnswersView:
     scored = next((model.parity.reference for model in bundle.models if model.parity), None)
-    flipped = flipped_panels(bundle)
+    flipped = flipped_tiles(bundle)
     return AnswersView(
         frames=text_from_count(scored.n) if scored else None,
         majority=scored.majority_label if scored else None,
@@ -143,7 +145,8 @@ def _answers(anchor: str, bundle: BundleRun) -> AnswersView:
         parity_notes=parity_notes(bundle),
         checks=_grouped(check_rows(bundle)),
         flipped=flipped,
-        has_pictures=any(frame.picture for panel in flipped for frame in panel.frames),
+        flipped_sentence=flipped_sentence(bundle),
+        has_pictures=any(tile.frame.picture for tile in flipped),
         comparisons=comparison_rows(bundle),
         has_probes=any(item.frames == "probes" for model in bundle.models for item in model.comparisons),
         confusions=tuple(

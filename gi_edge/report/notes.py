@@ -18,7 +18,9 @@ from gi_edge.report.standing import labels_from_models, speaking_verdict, standi
 FEW_FRAMES = 20
 """Below this support, one frame moves a class's recall by more than 5 points."""
 
-PROBE_CAUTION = "Probe images are drawn by gi-edge and have no labels: they show a broken engine, but prove no diagnosis."
+PROBE_CAUTION = (
+    "Probe images are drawn by gi-edge and have no labels: they show a broken engine, but prove no diagnosis."
+)
 
 _NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc(?![a-z])|non-?commercial)", re.IGNORECASE)
 _NAMED_CLASSES = 5
@@ -162,23 +164,24 @@ def _export_words(verdict: Verdict) -> str:
 
 
 def comparison_notes(bundle: BundleRun) -> tuple[str, ...]:
-    """Return what each comparison with something that is not the truth came to, and what it cannot show."""
-    return tuple(
-        f"{label}: {comparison_words(comparison)}"
-        for label, model in _labelled(bundle)
-        for comparison in model.comparisons
-    )
+    """Return what the comparisons with something that is not the truth came to, and what probes cannot show."""
+    alike: dict[str, list[str]] = {}
+    for label, model in _labelled(bundle):
+        for comparison in model.comparisons:
+            alike.setdefault(_comparison_words(comparison), []).append(label)
+    notes = tuple(f"{text_from_list(tuple(labels))}: {words}" for words, labels in alike.items())
+    on_probes = any(item.frames == "probes" for model in bundle.models for item in model.comparisons)
+    return (*notes, PROBE_CAUTION) if on_probes else notes
 
 
-def comparison_words(comparison: Comparison) -> str:
-    """Return the outcome of one comparison in a sentence."""
+def _comparison_words(comparison: Comparison) -> str:
     parity = comparison.parity
-    noun = "probe images" if comparison.frames == "probes" else "frames"
-    outcome = "answers as" if comparison.is_alike else "does not answer as"
-    against = comparison.against.removesuffix(" on probe images")
-    reasons = f" ({'; '.join(comparison.reasons)})" if comparison.reasons else ""
-    sentence = f"{outcome} {against} on {parity.n:,} {noun}: {parity.flips:,} changed class{reasons}."
-    return f"{sentence} {PROBE_CAUTION}" if comparison.frames == "probes" else sentence
+    probes = comparison.frames == "probes"
+    against = "the reference" if probes else comparison.against
+    counts = f"{parity.flips:,} of {parity.n:,} {'probe images' if probes else 'frames'} changed class"
+    if comparison.is_alike:
+        return f"alike {against}; {counts}."
+    return f"differs from {against}; {counts}{''.join(f'; {reason}' for reason in comparison.reasons)}."
 
 
 def support_note(bundle: BundleRun) -> str | None:
@@ -241,8 +244,7 @@ def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
     for name, notes in by_bundle:
         own = tuple(note for note in notes if note not in shared)
         grouped[name] = (*grouped.get(name, ()), *own)
-    marks = tuple(f"Doubt the times: {mark.text}" for mark in result.marks)
-    grouped["All bundles"] = (*marks, *shared, *filter(None, [bound_note(result)]), environment_note(result))
+    grouped["All bundles"] = (*shared, *filter(None, [bound_note(result)]), environment_note(result))
     return {name: notes for name, notes in grouped.items() if notes}
 
 

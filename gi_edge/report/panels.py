@@ -77,26 +77,34 @@ def class_panels(bundle: BundleRun) -> tuple[ClassPanel, ...]:
 
 
 @dataclass(frozen=True)
-class FlippedPanel:
-    """The frames that one or more models put into another class than the reference."""
+class FlippedTile:
+    """One frame that a model or more put into another class than the reference."""
 
-    title: str
-    count: str
-    """Shown of all: "12 of 41"."""
-    frames: tuple[FlippedFrame, ...]
+    frame: FlippedFrame
+    """As the first such model found it."""
+    answers: tuple[tuple[str, str, float], ...]
+    """Label, class and its probability of each model that changed it."""
 
 
-def flipped_panels(bundle: BundleRun) -> tuple[FlippedPanel, ...]:
-    """Return one panel per model that changed a frame's class and names such frames."""
-    return tuple(
-        FlippedPanel(
-            label,
-            f"{text_from_count(len(parity.flipped))} of {text_from_count(parity.verdict.parity.flips)}",
-            parity.flipped,
-        )
+def flipped_tiles(bundle: BundleRun) -> tuple[FlippedTile, ...]:
+    """Return the changed frames, each once, in the order of the models and of their answers' certainty."""
+    first: dict[str, FlippedFrame] = {}
+    answers: dict[str, list[tuple[str, str, float]]] = {}
+    for label, parity in _parities(bundle):
+        for item in parity.flipped:
+            first.setdefault(item.frame, item)
+            answers.setdefault(item.frame, []).append((label, item.engine, item.engine_probability))
+    return tuple(FlippedTile(item, tuple(answers[name])) for name, item in first.items())
+
+
+def flipped_sentence(bundle: BundleRun) -> str:
+    """Say how many of the changed frames of each model are shown."""
+    parts = (
+        f"{label}: {text_from_count(len(parity.flipped))} of its {text_from_count(parity.verdict.parity.flips)}"
         for label, parity in _parities(bundle)
-        if parity.flipped
+        if parity.verdict.parity.flips
     )
+    return f"Shown of the changed frames: {'; '.join(parts)}."
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,11 @@ def region_notes(bundle: BundleRun) -> tuple[str, ...]:
     """Return what one sample spans, for each region that was timed, and every further note on the samples."""
     runs = [run for model in bundle.models for run in model.speeds]
     regions = {run.region for run in runs}
-    spans = tuple(f"{REGION_NAMES[name].capitalize()}: {REGIONS[name]}." for name in REGION_NAMES if name in regions)
+    spans = tuple(
+        f"{name.capitalize()}: {REGIONS[region].removeprefix(f'{name}: ')}."
+        for region, name in REGION_NAMES.items()
+        if region in regions
+    )
     remarks: dict[str, list[str]] = {}
     for run in runs:
         if run.note:

@@ -26,6 +26,8 @@ class Standing:
     reasons: tuple[str, ...]
     on_probes: bool = False
     """Whether it was held against the reference on probe images."""
+    is_by_checks: bool = True
+    """False if it failed because a comparison with something that is not the truth differs."""
 
     @property
     def reason(self) -> str:
@@ -34,10 +36,10 @@ class Standing:
 
     @property
     def worst(self) -> str:
-        """The first reason, and how many more there are; of an open verdict without the grounds after the colon."""
+        """The first reason, and how many more there are; beside a failed check without the grounds after the colon."""
         more = f"; and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
         first = self.reasons[0] if self.reasons else "no reason given"
-        return f"{first.partition(': ')[0] if self.outcome == 'undecided' else first}{more}"
+        return f"{first if self.is_by_checks and self.outcome == 'fail' else first.partition(': ')[0]}{more}"
 
     @property
     def words(self) -> str:
@@ -60,7 +62,7 @@ def standing_from_model(model: ModelRun) -> Standing:
     differences = tuple(map(_difference, (item for item in model.comparisons if not item.is_alike)))
     on_probes = any(item.frames == "probes" for item in model.comparisons)
     if differences and verdict.status != "fail":
-        return Standing("fail", "here", model.parity is not None, differences, on_probes)
+        return Standing("fail", "here", model.parity is not None, differences, on_probes, is_by_checks=False)
     source: Literal["here", "export"] = "export" if verdict is model.export_verdict else "here"
     return Standing(verdict.status, source, model.parity is not None, verdict.reasons, on_probes)
 

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import pytest
+from bench_large import large_bundle
 
 from gi_edge.report.notes import (
+    PROBE_CAUTION,
     command_from_result,
+    comparison_notes,
     is_non_commercial,
     limits_note,
     notes_from_bundle,
     notes_from_result,
     parity_notes,
-    percentile_note,
-    spread_note,
     support_note,
 )
+from gi_edge.report.speed_notes import percentile_note, spread_note
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,14 @@ def test_command_names_the_bundles(make):
     fast = make.bundle(make.model(is_speed_only=True), name="two words")
     assert command_from_result(make.result(make.bundle(), fast)) == "gi-edge bench gastrovision 'two words'"
     assert command_from_result(make.result(fast)) == "gi-edge bench 'two words' --speed-only"
+
+
+def test_comparisons_that_came_to_the_same_share_a_note():
+    notes = comparison_notes(large_bundle("capsule", ("Bleeding", "No bleeding")))
+    assert notes == (
+        "fp32, fp16, bf16 and int8: alike the reference; 0 of 16 probe images changed class.",
+        "fp16: alike onnxruntime 1.23.2, CPUExecutionProvider; 2 of 1,586 frames changed class.",
+        "int8: differs from onnxruntime 1.23.2, CPUExecutionProvider; 2 of 1,586 frames changed class; 2 of 1586 "
+        "frames changed their class away from a tie.",
+        PROBE_CAUTION,
+    )
