@@ -14,14 +14,17 @@ from gi_edge.report.svg import CELL, CELL_INK, INK, LINE, drawing, svg_from_figu
 
 _POINTS_PER_INCH = 72
 _DARK_CELL = 0.7
+"""From this share of a row on, a cell has light ink."""
+_PALEST_DARK, _DARKEST_PALE = 0.8, 0.6
+"""Strengths that cells keep apart, so that either ink has a contrast of 4.5 on its cells, light and dark."""
 _SLANTED_CLASSES = 14
 
 
 def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], *, name: str) -> str:
     """Return the confusion matrix [C, C] as a picture: rows the truth, columns the answer, counts in the cells.
 
-    labels: class names [C], 2 to 27 and more. A cell's strength is its share of the row; an empty cell holds no frame.
-    name is the prefix of ids in the SVG.
+    labels: class names [C], 2 to 27 and more. The larger its share of the row, the stronger a cell; an empty cell
+    holds no frame. name is the prefix of ids in the SVG.
     """
     counts = np.asarray(confusion, dtype=np.int64)
     size = len(counts)
@@ -34,7 +37,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], *,
         axes.set_ylim(size, 0)
         for row, column in zip(*np.nonzero(counts), strict=True):
             share = float(shares[row, column])
-            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=CELL, alpha=round(share, 3), linewidth=0))
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=CELL, alpha=cell_strength(share), linewidth=0))
             ink = CELL_INK if share >= _DARK_CELL else INK
             text = str(counts[row, column])
             axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=font, color=ink)
@@ -42,6 +45,13 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], *,
         axes.vlines(range(size + 1), 0, size, color=LINE, linewidth=1)
         _label_classes(axes, labels, counts.sum(axis=1).tolist())
         return svg_from_figure(figure, name=name, label="Confusion matrix, rows truth, columns answer")
+
+
+def cell_strength(share: float) -> float:
+    """Return the opacity of a cell with this share of its row: it grows with the share, and leaps where inks change."""
+    if share < _DARK_CELL:
+        return round(share * _DARKEST_PALE / _DARK_CELL, 3)
+    return round(_PALEST_DARK + (1 - _PALEST_DARK) * (share - _DARK_CELL) / (1 - _DARK_CELL), 3)
 
 
 def _label_classes(axes: Axes, labels: Sequence[str], support: Sequence[int]) -> None:

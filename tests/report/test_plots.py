@@ -11,7 +11,7 @@ import pytest
 
 from gi_edge.artifacts.speed import Deadlines
 from gi_edge.metrics.latency import latency_summary
-from gi_edge.report.plots import confusion_plot
+from gi_edge.report.plots import cell_strength, confusion_plot
 from gi_edge.report.speed_plots import deadline_plot, latency_plot, missed_shares, throughput_plot, throughputs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,10 +86,11 @@ def test_confusion_shows_every_class_and_count(make, size):
         assert f"{score.label}\u00a0({score.support:,})" in found
 
 
-def test_confusion_colour_is_the_share_of_the_row():
+def test_confusion_colour_grows_with_the_share_of_the_row():
     svg = confusion_plot(((6, 2), (0, 4)), ("a", "b"), name="c")
-    shares = re.findall(r"fill: var\(--cell, #184f95\)(?:; opacity: ([\d.]+))?", svg)
-    assert [float(share or 1) for share in shares] == [0.75, 0.25, 1.0]
+    strengths = re.findall(r"fill: var\(--cell, #184f95\)(?:; opacity: ([\d.]+))?", svg)
+    assert [float(strength or 1) for strength in strengths] == [cell_strength(0.75), cell_strength(0.25), 1.0]
+    assert [cell_strength(share) for share in (0, 0.35, 0.7, 0.85, 1)] == [0, 0.3, 0.8, 0.9, 1]
 
 
 @pytest.mark.parametrize(
