@@ -229,9 +229,14 @@ def bound_note(result: BenchResult) -> str | None:
         return None
     return (
         "Upper bound: with 95 % confidence the true share of changed frames is below it (Clopper and Pearson), if "
-        "frames were independent; neighbouring frames of one video are not. "
-        + limits_note(model.precision for model in models)
+        "frames were independent; neighbouring frames of one video are not."
     )
+
+
+def _bound_notes(result: BenchResult) -> tuple[str, ...]:
+    bound = bound_note(result)
+    limits = limits_note(model.precision for bundle in result.bundles for model in bundle.models)
+    return (f"{bound} {limits}",) if bound else ()
 
 
 def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
@@ -244,7 +249,7 @@ def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
     for name, notes in by_bundle:
         own = tuple(note for note in notes if note not in shared)
         grouped[name] = (*grouped.get(name, ()), *own)
-    grouped["All bundles"] = (*shared, *filter(None, [bound_note(result)]), environment_note(result))
+    grouped["All bundles"] = (*shared, *_bound_notes(result), environment_note(result))
     return {name: notes for name, notes in grouped.items() if notes}
 
 

@@ -21,6 +21,8 @@ WIDE_RATIO = 8.0
 """From this ratio of the slowest to the fastest sample on, the time axis is logarithmic."""
 
 _POINTS_PER_INCH = 72
+_WIDTH_PX = 300
+"""So wide that a phone need not shrink the text."""
 _MARKS = (("p50", "-"), ("p90", "--"), ("p99", ":"))
 _MARKERS = "osD^vPX*"
 _SHORT_LABEL = 10
@@ -46,7 +48,7 @@ def latency_plot(models: Sequence[ModelRun], region: Region, *, name: str) -> st
     high = max(max(run.samples_ms) for _, _, run in timed)
     is_wide = high > WIDE_RATIO * low > 0
     with drawing(name) as figure:
-        figure.set_size_inches(460 / _POINTS_PER_INCH, 96 * len(timed) / _POINTS_PER_INCH)
+        figure.set_size_inches(_WIDTH_PX / _POINTS_PER_INCH, 96 * len(timed) / _POINTS_PER_INCH)
         grid = figure.subplots(len(timed), 1, sharex=True, squeeze=False)
         for axes, (number, label, run) in zip(grid[:, 0], timed, strict=True):
             _draw_latency(axes, run, label, SERIES[number % len(SERIES)], is_wide=is_wide)
@@ -66,6 +68,7 @@ def _draw_latency(axes: Axes, run: SpeedRun, label: str, colour: str, *, is_wide
         value = getattr(run.summary, f"{percentile}_ms")
         if value is not None:
             axes.plot([value, value], [0, 1.08], line, color=colour, linewidth=1.8, solid_capstyle="butt")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     if is_wide:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -155,7 +158,7 @@ def missed_shares(models: Sequence[ModelRun]) -> dict[str, list[tuple[float, flo
 
 def _line_axes(figure: Figure, lines: dict[str, list[tuple[float, float]]]) -> Axes:
     """Draw lines with markers and a legend above, the y axis from 0."""
-    figure.set_size_inches(410 / _POINTS_PER_INCH, 230 / _POINTS_PER_INCH)
+    figure.set_size_inches((_WIDTH_PX - 48) / _POINTS_PER_INCH, 210 / _POINTS_PER_INCH)
     axes = figure.add_axes((0, 0, 1, 1))
     for number, (label, points) in enumerate(lines.items()):
         axes.plot(
@@ -178,6 +181,9 @@ def _line_axes(figure: Figure, lines: dict[str, list[tuple[float, float]]]) -> A
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
         ncols=min(4, len(lines)) if is_short else 1,
+        handlelength=1.4,
+        columnspacing=1.0,
+        handletextpad=0.5,
         borderaxespad=0.2,
     )
     return axes
