@@ -55,4 +55,4 @@ def _row(label: str, check: Check) -> CheckRow:
 
 
 def _points(share: float | None) -> str:
-    return NOT_MEASURED if share is None else f"{100 * share + 0.0:+.2f}"
+    return NOT_MEASURED if share is None else f"{round(100 * share, 2) + 0.0:+.2f}"

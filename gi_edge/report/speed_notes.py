@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gi_edge.artifacts.results import BundleRun, ModelRun, NodePlacement
 from gi_edge.artifacts.speed import REGIONS, SpeedRun
 from gi_edge.metrics.latency import MINIMUM_COUNT
-from gi_edge.report.formats import text_from_list, text_from_quantity, text_from_rate
+from gi_edge.report.formats import text_from_count, text_from_list, text_from_quantity, text_from_rate
 from gi_edge.report.speed_rows import REGION_NAMES, deadline_words, paced_run, run_words, single_latency
 from gi_edge.report.standing import labels_from_models
 
@@ -37,8 +37,9 @@ def speed_sentence(bundle: BundleRun) -> str | None:
     if late is None or late.deadlines is None:
         return f"{sentence}."
     if not late.deadlines.missed:
-        return f"{sentence}; of frames that arrive {rate} times a second it answers each before the next arrives."
-    return f"{sentence}; of frames that arrive {rate} times a second it misses {missed}."
+        frames = text_from_count(late.deadlines.frames)
+        return f"{sentence}; at {rate} frames per second it answered each of {frames} before the next arrived."
+    return f"{sentence}; at {rate} frames per second it missed {missed}."
 
 
 def percentile_note(runs: Iterable[SpeedRun]) -> str | None:

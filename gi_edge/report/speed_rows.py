@@ -149,11 +149,11 @@ def deadline_words(run: SpeedRun | None) -> tuple[str, str]:
 
 
 def speed_rows(bundle: BundleRun, *scenarios: Scenario) -> tuple[SpeedRow, ...]:
-    """Return one row per model file and timed run, of these scenarios or of all."""
+    """Return one row per model file and timed run, of these scenarios or of all; small batches and few callers first."""
     return tuple(
         _speed_row(label, run)
         for label, model in _labelled(bundle)
-        for run in model.speeds
+        for run in sorted(model.speeds, key=lambda run: (run.batch_size, run.streams))
         if not scenarios or run.scenario in scenarios
     )
 

@@ -44,9 +44,14 @@ def test_rows_are_of_the_scenarios_that_are_asked_for(make):
     bundle = make.bundle(make.model(speeds=(make.speed(), make.speed(8), paced(make, 30, 77))))
     (row,) = speed_rows(bundle, "paced")
     assert (row.frame_rate, row.deadline, row.missed, row.missed_share) == ("30", "33.3", "77 / 600", "12.8\u00a0%")
-    assert [row.scenario for row in speed_rows(bundle)] == ["single-stream", "offline", "paced"]
+    assert [row.scenario for row in speed_rows(bundle)] == ["single-stream", "paced", "offline"]
     (single,) = speed_rows(bundle, "single-stream")
     assert (single.missed, single.frame_rate, single.deadline) == ("–", "–", "–")
+
+
+def test_small_batches_come_first(make):
+    bundle = make.bundle(make.model(speeds=(make.speed(16), make.speed(4), make.speed(8))))
+    assert [row.batch_size for row in speed_rows(bundle, "offline")] == ["4", "8", "16"]
 
 
 def test_an_unsteady_warm_up_is_told_in_the_row_and_in_a_note(make):
@@ -68,8 +73,8 @@ def test_paced_frames_may_vary(make):
     ("missed", "end"),
     [
         (None, "(median, pixels to logits)."),
-        (0, "; of frames that arrive 30 times a second it answers each before the next arrives."),
-        (77, "; of frames that arrive 30 times a second it misses 77 / 600."),
+        (0, "; at 30 frames per second it answered each of 600 before the next arrived."),
+        (77, "; at 30 frames per second it missed 77 / 600."),
     ],
 )
 def test_the_sentence_names_the_fastest_file_and_what_it_misses(make, missed, end):

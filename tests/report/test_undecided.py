@@ -89,6 +89,13 @@ def test_check_rows_are_in_points_with_bound_and_margin(make, half):
     assert (polyps.score, polyps.interval, polyps.outcome) == ("Sensitivity of Colon polyps", "–", "too few frames")
 
 
+@pytest.mark.parametrize(("value", "shown"), [(-1e-7, "+0.00"), (1e-7, "+0.00"), (-6e-5, "-0.01"), (0.05, "+5.00")])
+def test_what_rounds_to_nothing_has_no_minus(make, value, shown):
+    check = make.macro_check().model_copy(update={"value": value})
+    (row,) = check_rows(make.bundle(make.model("fp16", checks=(check,))))
+    assert row.difference == shown
+
+
 def test_page_markdown_and_console_say_it_first(result):
     page = page_from_result(result)
     heading = re.search(r'<h1 class="verdict (\w+)">(.*?)</h1>', page)
