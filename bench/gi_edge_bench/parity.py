@@ -11,10 +11,11 @@ from gi_edge.artifacts.bundle import Bundle
 from gi_edge.artifacts.results import Comparison, ParityPass
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
+from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.alike import unlike_reasons
 from gi_edge.metrics.classification import Classification, classification_from_labels
 from gi_edge.metrics.gate import Answers, Origin, verdict_from_answers
-from gi_edge.metrics.parity import Precision, parity_from_logits
+from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.backends import OpenModel, open_model
 from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME, Backend

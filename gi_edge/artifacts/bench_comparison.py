@@ -12,8 +12,8 @@ from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
 from gi_edge.artifacts.speed import Region, Scenario, SpeedRun
 from gi_edge.config import Value
 from gi_edge.errors import DataError
-from gi_edge.metrics.gate import Status
 from gi_edge.metrics.latency_ratio import LatencyRatio, Outcome, latency_ratio, outcome_of
+from gi_edge.metrics.verdict import Status
 
 _RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
 

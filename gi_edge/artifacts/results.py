@@ -144,6 +144,11 @@ def read_result(path: Path) -> BenchResult:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is no bench result: {error}", fix="make one with gi-edge bench") from error
-    if not isinstance(data, dict) or data.get("kind") != "bench-result" or data.get("schema_version") != 2:
-        raise ArtifactError(f"{path} is no bench result of schema 2", fix="make one with this gi-edge: gi-edge bench")
+    if not isinstance(data, dict) or data.get("kind") != "bench-result":
+        raise ArtifactError(f"{path} is no bench result", fix="make one with gi-edge bench")
+    if data.get("schema_version") != 2:
+        raise ArtifactError(
+            f"{path} is a bench result of schema {data.get('schema_version')}, and this gi-edge reads schema 2",
+            fix="measure again with this gi-edge: gi-edge bench",
+        )
     return value_from_mapping(BenchResult, data, source=str(path))

@@ -97,7 +97,8 @@ def _check_choices(given: dict[str, Any]) -> None:
 
 def _plan(given: dict[str, Any], *, is_one_image: bool) -> tuple[Backend, int]:
     """Return what computes, and the batch size: on a CPU that computes many images, each core takes one by itself."""
-    from gi_edge.runtime.session import Backend, has_cuda_device
+    from gi_edge.runtime.device import has_cuda_device
+    from gi_edge.runtime.session import Backend
 
     by_cpu = given["provider"] == "cpu" or (given["provider"] == "auto" and not has_cuda_device())
     on_cpu = given["runtime"] == "onnxruntime" and by_cpu

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.calibration import softmax
-from gi_edge.metrics.parity import LIMITS, Precision, flipped_frames, parity_from_logits
+from gi_edge.metrics.parity import LIMITS, Precision, flipped_frames
 
 _INT8_TIE = 0.25
 """int8 has no bound on single frames; a change between classes whose probabilities are further apart than this is

@@ -16,7 +16,7 @@ _NAMES = {"macro_f1": "Macro-F1", "mcc": "MCC", "sensitivity": "Sensitivity", "e
 class CheckRow:
     """One score of one model file. Differences are engine minus reference, in points of a hundredth."""
 
-    model: str
+    label: str
     score: str
     n: str
     difference: str
@@ -41,7 +41,7 @@ def _row(label: str, check: Check) -> CheckRow:
     known = check.low is not None and check.high is not None
     score = f"{_NAMES[check.name]}{f' of {check.label}' if check.label else ''}"
     return CheckRow(
-        model=label,
+        label=label,
         score=score,
         n=text_from_count(check.n),
         difference=_points(check.value),
@@ -55,4 +55,4 @@ def _row(label: str, check: Check) -> CheckRow:
 
 
 def _points(share: float | None) -> str:
-    return NOT_MEASURED if share is None else f"{100 * share + 0.0:+.2f}"
+    return NOT_MEASURED if share is None else f"{round(100 * share, 2) + 0.0:+.2f}"

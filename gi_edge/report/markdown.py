@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-
 from gi_edge.artifacts.results import BenchResult, BundleRun
 from gi_edge.report.check_rows import check_rows
-from gi_edge.report.formats import text_from_megabytes
-from gi_edge.report.notes import command_from_result, notes_from_result, percentile_note
-from gi_edge.report.panels import class_panels, sameness_sentence
-from gi_edge.report.rows import LatencyRow, ModelRow, latency_rows_from_bundle, rows_from_bundle
+from gi_edge.report.formats import NOT_MEASURED, text_from_megabytes
+from gi_edge.report.markdown_parts import escaped, table
+from gi_edge.report.markdown_speed import environment_parts, speed_parts
+from gi_edge.report.notes import command_from_result, notes_from_result
+from gi_edge.report.panels import (
+    class_panels,
+    comparison_rows,
+    flipped_sentence,
+    flipped_tiles,
+    sameness_sentence,
+)
+from gi_edge.report.rows import ModelRow, rows_from_bundle
 from gi_edge.report.standing import sentence_from_result
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#@])")
 _MODEL_HEADINGS = (
     "Bundle",
     "Model",
@@ -27,6 +31,7 @@ _MODEL_HEADINGS = (
     "ms at batch 1: p50 / p90 / p99",
     "Samples",
     "Best images/s",
+    "Deadlines missed",
     "File MB",
 )
 _CHECK_HEADINGS = (
@@ -40,19 +45,15 @@ _CHECK_HEADINGS = (
     "Loss at most",
     "Margin",
 )
-_LATENCY_HEADINGS = (
+_COMPARISON_HEADINGS = (
     "Bundle",
     "Model",
-    "Batch size",
-    "p50 ms",
-    "p90 ms",
-    "p95 ms",
-    "p99 ms",
-    "Mean ms",
-    "Spread",
-    "Samples",
-    "Warm-up",
-    "Images/s",
+    "Against",
+    "On",
+    "Outcome",
+    "Why not alike",
+    "Class changed",
+    "Max. logit difference",
 )
 _CLASS_HEADINGS = ("Class", "Support", "Sensitivity (recall)", "Precision", "F1", "Reference's F1")
 
@@ -61,20 +62,30 @@ def markdown_from_result(result: BenchResult) -> str:
     """Return the verdict, the tables, the cautions and the file hashes as GitHub Markdown."""
     parts = [
         "# gi-edge bench",
-        f"**{_escaped(sentence_from_result(result))}**",
+        f"**{escaped(sentence_from_result(result))}**",
+        *_mark_parts(result),
         "\n".join(_bundle_line(bundle) for bundle in result.bundles),
         "## Models",
-        _table(_MODEL_HEADINGS, _model_rows(result), words=4),
+        table(_MODEL_HEADINGS, _model_rows(result), words=4),
         *_check_parts(result),
-        *_speed_parts(result),
-        *(part for bundle in result.bundles for part in _class_parts(bundle)),
+        *_comparison_parts(result),
+        *speed_parts(result),
+        *(part for bundle in result.bundles for part in (*_class_parts(bundle), *_flipped_parts(bundle))),
         "## Read this with the numbers",
     ]
     for heading, notes in notes_from_result(result).items():
-        parts.append(f"**{_escaped(heading)}**")
-        parts.append("\n".join(f"- {_escaped(note)}" for note in notes))
-    parts += ["## Files", _file_table(result), "## How to reproduce", f"```sh\n{command_from_result(result)}\n```"]
+        parts.append(f"**{escaped(heading)}**")
+        parts.append("\n".join(f"- {escaped(note)}" for note in notes))
+    parts += [*environment_parts(result), "## Files", _file_table(result)]
+    parts += ["## How to reproduce", f"```sh\n{command_from_result(result)}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _mark_parts(result: BenchResult) -> list[str]:
+    if not result.marks:
+        return []
+    marks = (f"> - {escaped(mark.kind)}: {escaped(mark.text)}" for mark in result.marks)
+    return ["\n".join(("> **Doubt the times; the verdict is not touched by this:**", *marks))]
 
 
 def _bundle_line(bundle: BundleRun) -> str:
@@ -82,7 +93,7 @@ def _bundle_line(bundle: BundleRun) -> str:
         f"dataset {bundle.dataset} ({bundle.dataset_licence}), backbone {bundle.backbone} ({bundle.backbone_licence}), "
         f"{len(bundle.classes)} classes, input {bundle.size_px} × {bundle.size_px} px"
     )
-    return f"- **{_escaped(bundle.name)}**: {_escaped(text)}"
+    return f"- **{escaped(bundle.name)}**: {escaped(text)}"
 
 
 def _model_rows(result: BenchResult) -> list[tuple[str, ...]]:
@@ -103,45 +114,61 @@ def _model_cells(bundle: BundleRun, row: ModelRow) -> tuple[str, ...]:
         f"{row.p50} / {row.p90} / {row.p99}",
         row.count,
         f"{row.images_per_second} at batch {row.best_batch}",
+        row.missed if row.frame_rate == NOT_MEASURED else f"{row.missed} at {row.frame_rate}/s",
         row.megabytes,
     )
 
 
 def _check_parts(result: BenchResult) -> list[str]:
     rows = [
-        (bundle.name, row.model, row.score, row.outcome, row.n, row.difference, row.interval, row.bound, row.margin)
+        (bundle.name, row.label, row.score, row.outcome, row.n, row.difference, row.interval, row.bound, row.margin)
         for bundle in result.bundles
         for row in check_rows(bundle)
     ]
-    return ["## Checks, in points (hundredths)", _table(_CHECK_HEADINGS, rows, words=4)] if rows else []
+    return ["## Checks, in points (hundredths)", table(_CHECK_HEADINGS, rows, words=4)] if rows else []
 
 
-def _speed_parts(result: BenchResult) -> list[str]:
+def _comparison_parts(result: BenchResult) -> list[str]:
     rows = [
-        (bundle.name, *_latency_cells(row)) for bundle in result.bundles for row in latency_rows_from_bundle(bundle)
+        (bundle.name, row.label, row.against, row.frames, row.outcome, row.reasons, row.flips, row.max_abs_error)
+        for bundle in result.bundles
+        for row in comparison_rows(bundle)
     ]
-    if not rows:
-        return ["## Speed", "Speed was not measured in this run."]
-    latencies = (latency for bundle in result.bundles for model in bundle.models for latency in model.speeds)
-    absent = percentile_note(latencies)
-    return ["## Speed", _table(_LATENCY_HEADINGS, rows, words=2), *([_escaped(absent)] if absent else [])]
+    return (
+        ["## Compared with something that is not the truth", table(_COMPARISON_HEADINGS, rows, words=6)] if rows else []
+    )
 
 
-def _latency_cells(row: LatencyRow) -> tuple[str, ...]:
-    percentiles = (row.p50, row.p90, row.p95, row.p99)
-    counts = (row.count, row.warmup_count)
-    return (row.label, row.batch_size, *percentiles, row.mean, row.spread, *counts, row.images_per_second)
+def _flipped_parts(bundle: BundleRun) -> list[str]:
+    tiles = flipped_tiles(bundle)
+    if not tiles:
+        return []
+    rows = [
+        (
+            tile.frame.frame,
+            tile.frame.label,
+            f"{tile.frame.reference} {tile.frame.reference_probability:.2f}",
+            "; ".join(f"{label}: {answer} {probability:.2f}" for label, answer, probability in tile.answers),
+        )
+        for tile in tiles
+    ]
+    heads = ("Frame", "Truth", "Reference", "Changed by")
+    return [
+        f"## Changed frames: {escaped(bundle.name)}",
+        escaped(flipped_sentence(bundle)),
+        table(heads, rows, words=4),
+    ]
 
 
 def _class_parts(bundle: BundleRun) -> list[str]:
     panels = class_panels(bundle)
-    title = f"## Classes: {_escaped(bundle.name)}"
+    title = f"## Classes: {escaped(bundle.name)}"
     if not panels:
         return [title, "Parity was not measured in this run, so there are no scores per class."]
-    parts = [title, _escaped(sameness_sentence(bundle))]
+    parts = [title, escaped(sameness_sentence(bundle))]
     for panel in panels:
         rows = ((row.label, row.support, row.recall, row.precision, row.f1, row.reference_f1) for row in panel.rows)
-        parts += [f"**{_escaped(panel.title)}**", _table(_CLASS_HEADINGS, rows, words=1)]
+        parts += [f"**{escaped(panel.title)}**", table(_CLASS_HEADINGS, rows, words=1)]
     return parts
 
 
@@ -153,18 +180,4 @@ def _file_table(result: BenchResult) -> str:
             (f"{bundle.name}/{model.file}", model.sha256, text_from_megabytes(model.size_bytes))
             for model in bundle.models
         ]
-    return _table(("File", "sha256", "MB"), rows, words=2)
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, words: int) -> str:
-    """Return a table whose first columns hold words and whose others hold numbers."""
-    lines = [headings, ["---"] * words + ["---:"] * (len(headings) - words)]
-    head = [" | ".join(line) for line in lines]
-    body = [" | ".join(_escaped(cell) for cell in row) for row in rows]
-    return "\n".join(f"| {line} |" for line in (*head, *body))
-
-
-def _escaped(text: str) -> str:
-    """Return text that Markdown shows as it stands, on one line."""
-    one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split(" "))
-    return _SPECIAL.sub(r"\\\1", re.sub(r"[\r\n]+", " ", one_line))
+    return table(("File", "sha256", "MB"), rows, words=2)

@@ -7,23 +7,23 @@ import shlex
 from collections.abc import Iterable
 from typing import Protocol
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
-from gi_edge.artifacts.speed import SpeedRun
-from gi_edge.metrics.latency import MINIMUM_COUNT
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
 from gi_edge.metrics.losses import Margins
 from gi_edge.metrics.parity import LIMITS, Precision
 from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list, text_from_rate
+from gi_edge.report.speed_notes import region_notes, speed_notes
 from gi_edge.report.standing import labels_from_models, speaking_verdict, standing_from_model
 
-UNSTEADY_ABOVE = 0.025
-"""Coefficient of variation above which trtexec calls a measurement unstable."""
 FEW_FRAMES = 20
 """Below this support, one frame moves a class's recall by more than 5 points."""
 
+PROBE_CAUTION = (
+    "Probe images are drawn by gi-edge and have no labels: they show a broken engine, but prove no diagnosis."
+)
+
 _NON_COMMERCIAL = re.compile(r"(?<![a-z])(nc(?![a-z])|non-?commercial)", re.IGNORECASE)
 _NAMED_CLASSES = 5
-_PERCENTILES = ("p90", "p95", "p99")
 
 
 def is_non_commercial(licence: str) -> bool:
@@ -80,39 +80,6 @@ def _limit(precision: Precision) -> str:
     if limits.max_abs_error is None and limits.max_probability_error is not None:
         parts.append(f"no probability may move by more than {limits.max_probability_error:g}")
     return f"{precision}: {', '.join(parts)}"
-
-
-def percentile_note(latencies: Iterable[SpeedRun]) -> str | None:
-    """Say which percentiles are absent for want of samples among the scenarios shown, or None if none is."""
-    summaries = [latency.summary for latency in latencies]
-    absent = tuple(
-        name for name in _PERCENTILES if any(getattr(summary, f"{name}_ms") is None for summary in summaries)
-    )
-    if not absent:
-        return None
-    needs = text_from_list(tuple(f"{name} needs {MINIMUM_COUNT[name]}" for name in absent))
-    return f"A dash for a percentile means too few samples: {needs} (MLPerf Inference, confidence 0.99)."
-
-
-def region_notes(bundle: BundleRun) -> tuple[str, ...]:
-    """Return each timed region of the bundle once."""
-    regions = dict.fromkeys(latency.timed_region for model in bundle.models for latency in model.speeds)
-    return tuple(f"One latency sample spans: {region.rstrip('.')}." for region in regions)
-
-
-def spread_note(bundle: BundleRun) -> str | None:
-    """Name the models whose latency varied too much, each with its worst spread, or None."""
-    worst = {
-        label: max((latency.summary.coefficient_of_variation for latency in model.speeds), default=0.0)
-        for label, model in _labelled(bundle)
-    }
-    unsteady = tuple(f"{label} (up to {text_from_rate(cv)})" for label, cv in worst.items() if cv > UNSTEADY_ABOVE)
-    if not unsteady:
-        return None
-    return (
-        f"SpeedRun was unsteady, its standard deviation over its mean above {text_from_rate(UNSTEADY_ABOVE)}, for "
-        f"{text_from_list(unsteady)}: other load, clock changes or heat can cause this."
-    )
 
 
 def failure_notes(bundle: BundleRun) -> tuple[str, ...]:
@@ -196,6 +163,27 @@ def _export_words(verdict: Verdict) -> str:
     )
 
 
+def comparison_notes(bundle: BundleRun) -> tuple[str, ...]:
+    """Return what the comparisons with something that is not the truth came to, and what probes cannot show."""
+    alike: dict[str, list[str]] = {}
+    for label, model in _labelled(bundle):
+        for comparison in model.comparisons:
+            alike.setdefault(_comparison_words(comparison), []).append(label)
+    notes = tuple(f"{text_from_list(tuple(labels))}: {words}" for words, labels in alike.items())
+    on_probes = any(item.frames == "probes" for model in bundle.models for item in model.comparisons)
+    return (*notes, PROBE_CAUTION) if on_probes else notes
+
+
+def _comparison_words(comparison: Comparison) -> str:
+    parity = comparison.parity
+    probes = comparison.frames == "probes"
+    against = "the reference" if probes else comparison.against
+    counts = f"{parity.flips:,} of {parity.n:,} {'probe images' if probes else 'frames'} changed class"
+    if comparison.is_alike:
+        return f"alike {against}; {counts}."
+    return f"differs from {against}; {counts}{''.join(f'; {reason}' for reason in comparison.reasons)}."
+
+
 def support_note(bundle: BundleRun) -> str | None:
     """Name the classes whose scores rest on few frames or none, or None."""
     scored = next((model.parity.engine for model in bundle.models if model.parity), None)
@@ -224,10 +212,11 @@ def notes_from_bundle(bundle: BundleRun) -> tuple[str, ...]:
         *failure_notes(bundle),
         *undecided_notes(bundle),
         *parity_notes(bundle),
+        *comparison_notes(bundle),
         *licence_notes(bundle),
         bundle.split_caution,
         support_note(bundle),
-        spread_note(bundle),
+        *speed_notes(bundle),
         *region_notes(bundle),
     )
     return tuple(note for note in notes if note)
@@ -240,9 +229,14 @@ def bound_note(result: BenchResult) -> str | None:
         return None
     return (
         "Upper bound: with 95 % confidence the true share of changed frames is below it (Clopper and Pearson), if "
-        "frames were independent; neighbouring frames of one video are not. "
-        + limits_note(model.precision for model in models)
+        "frames were independent; neighbouring frames of one video are not."
     )
+
+
+def _bound_notes(result: BenchResult) -> tuple[str, ...]:
+    bound = bound_note(result)
+    limits = limits_note(model.precision for bundle in result.bundles for model in bundle.models)
+    return (f"{bound} {limits}",) if bound else ()
 
 
 def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
@@ -255,7 +249,7 @@ def notes_from_result(result: BenchResult) -> dict[str, tuple[str, ...]]:
     for name, notes in by_bundle:
         own = tuple(note for note in notes if note not in shared)
         grouped[name] = (*grouped.get(name, ()), *own)
-    grouped["All bundles"] = (*shared, *filter(None, [bound_note(result)]), environment_note(result))
+    grouped["All bundles"] = (*shared, *_bound_notes(result), environment_note(result))
     return {name: notes for name, notes in grouped.items() if notes}
 
 

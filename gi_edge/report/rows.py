@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gi_edge.artifacts.results import BundleRun, ModelRun
-from gi_edge.artifacts.speed import SpeedRun
 from gi_edge.metrics.classification import Averaged, Classification, ClassScore
 from gi_edge.report.formats import (
     NOT_MEASURED,
@@ -16,6 +15,7 @@ from gi_edge.report.formats import (
     text_from_rate,
     text_from_score,
 )
+from gi_edge.report.speed_rows import best_throughput, deadline_words, paced_run, single_latency
 from gi_edge.report.standing import Standing, labels_from_models, standing_from_model
 
 
@@ -30,7 +30,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model file. SpeedRun is that of batch size 1, in milliseconds."""
+    """One model file. Percentiles are of one frame after another, in milliseconds."""
 
     label: str
     standing: Standing
@@ -48,29 +48,14 @@ class ModelRow:
     images_per_second: str
     """The best over all batch sizes."""
     best_batch: str
+    missed: str
+    """Deadlines missed where frames arrive at a fixed rate: "48 / 1,500"."""
+    frame_rate: str
+    """That rate, in frames per second."""
     megabytes: str
     load_ms: str
     runtime: str
     provider: str
-
-
-@dataclass(frozen=True)
-class LatencyRow:
-    """One timed scenario, in milliseconds per batch."""
-
-    label: str
-    batch_size: str
-    timed_region: str
-    count: str
-    warmup_count: str
-    mean: str
-    p50: str
-    p90: str
-    p95: str
-    p99: str
-    spread: str
-    """Standard deviation over mean, in percent."""
-    images_per_second: str
 
 
 @dataclass(frozen=True)
@@ -85,11 +70,6 @@ class ClassRow:
     reference_f1: str
 
 
-def single_latency(model: ModelRun) -> SpeedRun | None:
-    """Return the first scenario with batch size 1, or None if there was none."""
-    return next((latency for latency in model.speeds if latency.batch_size == 1), None)
-
-
 def rows_from_bundle(bundle: BundleRun) -> tuple[ModelRow, ...]:
     """Return one row per model file of a bundle, in the order of the result."""
     labels = labels_from_models(bundle.models)
@@ -99,7 +79,8 @@ def rows_from_bundle(bundle: BundleRun) -> tuple[ModelRow, ...]:
 def _model_row(label: str, model: ModelRun) -> ModelRow:
     latency = single_latency(model)
     summary = latency.summary if latency else None
-    best = max(model.speeds, key=lambda item: item.images_per_second, default=None)
+    best = best_throughput(model)
+    missed, frame_rate = deadline_words(paced_run(model))
     parity = model.parity.verdict.parity if model.parity else None
     macro_f1, accuracy, mcc = _compared(model)
     return ModelRow(
@@ -117,6 +98,8 @@ def _model_row(label: str, model: ModelRun) -> ModelRow:
         count=text_from_count(summary.count) if summary else NOT_MEASURED,
         images_per_second=text_from_quantity(best.images_per_second if best else None),
         best_batch=text_from_count(best.batch_size) if best else NOT_MEASURED,
+        missed=missed,
+        frame_rate=frame_rate,
         megabytes=text_from_megabytes(model.size_bytes),
         load_ms=text_from_quantity(model.load_ms),
         runtime=model.runtime,
@@ -136,28 +119,6 @@ def _compared(model: ModelRun) -> tuple[Compared, Compared, Compared]:
     )
     macro_f1, accuracy, mcc = (Compared(*map(text_from_score, triple)) for triple in scores)
     return macro_f1, accuracy, mcc
-
-
-def latency_rows_from_bundle(bundle: BundleRun) -> tuple[LatencyRow, ...]:
-    """Return one row per model file and timed scenario."""
-    return tuple(
-        LatencyRow(
-            label=label,
-            batch_size=text_from_count(latency.batch_size),
-            timed_region=latency.timed_region,
-            count=text_from_count(latency.summary.count),
-            warmup_count=text_from_count(latency.warm_up.count),
-            mean=text_from_quantity(latency.summary.mean_ms),
-            p50=text_from_quantity(latency.summary.p50_ms),
-            p90=text_from_quantity(latency.summary.p90_ms),
-            p95=text_from_quantity(latency.summary.p95_ms),
-            p99=text_from_quantity(latency.summary.p99_ms),
-            spread=text_from_rate(latency.summary.coefficient_of_variation),
-            images_per_second=text_from_quantity(latency.images_per_second),
-        )
-        for label, model in zip(labels_from_models(bundle.models), bundle.models, strict=True)
-        for latency in model.speeds
-    )
 
 
 def class_rows(engine: Classification, reference: Classification) -> tuple[ClassRow, ...]:

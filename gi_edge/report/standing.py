@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
 from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list
 
@@ -24,6 +24,10 @@ class Standing:
     is_measured: bool
     """Whether this run compared the engine's answers at all."""
     reasons: tuple[str, ...]
+    on_probes: bool = False
+    """Whether it was held against the reference on probe images."""
+    is_by_checks: bool = True
+    """False if it failed because a comparison with something that is not the truth differs."""
 
     @property
     def reason(self) -> str:
@@ -32,18 +36,18 @@ class Standing:
 
     @property
     def worst(self) -> str:
-        """The first reason, and how many more there are; of an open verdict without the grounds after the colon."""
+        """The first reason, and how many more there are; beside a failed check without the grounds after the colon."""
         more = f"; and {len(self.reasons) - 1} more" if len(self.reasons) > 1 else ""
         first = self.reasons[0] if self.reasons else "no reason given"
-        return f"{first.partition(': ')[0] if self.outcome == 'undecided' else first}{more}"
+        return f"{first if self.is_by_checks and self.outcome == 'fail' else first.partition(': ')[0]}{more}"
 
     @property
     def words(self) -> str:
-        """The table cell: pass, fail or undecided, each perhaps "at export", or not measured."""
+        """The table cell: pass, fail or undecided, each perhaps "at export"; else probes only, or not measured."""
         if self.source == "here":
             return self.outcome
         if not self.is_measured and self.outcome == "pass":
-            return "not measured"
+            return "probes only" if self.on_probes else "not measured"
         return f"{self.outcome} at export"
 
 
@@ -51,11 +55,21 @@ def standing_from_model(model: ModelRun) -> Standing:
     """Weigh the verdict of this run against that of the export.
 
     A failure measured here always counts. A pass measured here counts where the provider computes in the
-    precision of the graph; elsewhere, and without a parity pass, the verdict of the export stands.
+    precision of the graph; elsewhere, and without a parity pass, the verdict of the export stands. A comparison with
+    something that is not the truth cannot make a file pass, but one that differs makes it fail.
     """
     verdict = speaking_verdict(model)
+    differences = tuple(map(_difference, (item for item in model.comparisons if not item.is_alike)))
+    on_probes = any(item.frames == "probes" for item in model.comparisons)
+    if differences and verdict.status != "fail":
+        return Standing("fail", "here", model.parity is not None, differences, on_probes, is_by_checks=False)
     source: Literal["here", "export"] = "export" if verdict is model.export_verdict else "here"
-    return Standing(verdict.status, source, model.parity is not None, verdict.reasons)
+    return Standing(verdict.status, source, model.parity is not None, verdict.reasons, on_probes)
+
+
+def _difference(comparison: Comparison) -> str:
+    against = comparison.against if comparison.frames != "probes" else "the reference on probe images"
+    return f"it differs from {against}: {'; '.join(comparison.reasons) or 'no reason given'}"
 
 
 def speaking_verdict(model: ModelRun) -> Verdict:
@@ -114,6 +128,11 @@ def sentence_from_result(result: BenchResult) -> str:
     files = _files(len(standings))
     if not measured:
         exported = text_from_list(tuple(sorted({standing.outcome for standing in standings.values()}, reverse=True)))
+        if all(standing.on_probes for standing in standings.values()):
+            return (
+                f"Not proved on patients' frames: {files} answered as the reference on probe images, which shows that "
+                f"no engine is broken and proves no diagnosis; the verdict at export was {exported}."
+            )
         return (
             f"Parity was not measured in this run: it timed {files} and says nothing about the answers; "
             f"the verdict at export was {exported}."

@@ -1,4 +1,4 @@
-"""Results as tables for a terminal of 100 columns. Needs rich only."""
+"""Results as tables for a terminal of 110 columns. Needs rich only."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from rich.text import Text
 from gi_edge.artifacts.results import BenchResult, BundleRun
 from gi_edge.metrics.classification import Classification
 from gi_edge.report.formats import NOT_MEASURED, text_from_count, text_from_score
-from gi_edge.report.notes import notes_from_result, percentile_note
+from gi_edge.report.notes import notes_from_result
 from gi_edge.report.rows import (
     Compared,
     ModelRow,
     class_rows,
     majority_averages,
     rows_from_bundle,
-    single_latency,
 )
+from gi_edge.report.speed_notes import percentile_note
+from gi_edge.report.speed_rows import single_latency
 from gi_edge.report.standing import Standing, sentence_from_result, verdict_from_result
 
 _STYLES = {"pass": "green", "fail": "bold red", "undecided": "yellow", "unmeasured": "yellow"}
 
 
 def table_from_result(result: BenchResult) -> Group:
-    """Return the verdict, one row per model file, and the cautions, for a console of 100 columns or more."""
+    """Return the verdict, one row per model file, and the cautions, for a console of 110 columns or more."""
     parts: list[RenderableType] = [
         Text(sentence_from_result(result), style=_STYLES[verdict_from_result(result)]),
+        *(Text(f"Doubt the times, {mark.kind}: {mark.text}", style="yellow") for mark in result.marks),
         _model_table(result),
     ]
     for heading, notes in notes_from_result(result).items():
@@ -55,6 +57,7 @@ def _model_table(result: BenchResult) -> Table:
         "Accuracy\nengine\nreference\nmajority",
         "ms, batch 1\np50\np90\np99 (count)",
         "Best\nimages/s\n@ batch",
+        "Deadlines\nmissed\n@ frames/s",
         "File\nMB",
     ):
         table.add_column(heading, justify="right")
@@ -68,13 +71,14 @@ def _cells(bundle: BundleRun, row: ModelRow) -> tuple[str | Text, ...]:
     verdict = Text(row.standing.words, style=_verdict_style(row.standing))
     compared = f"\n{row.flips}\n≤ {row.flip_rate_upper95}" if row.standing.is_measured else ""
     return (
-        Text.assemble((bundle.name, "bold"), f" {row.label}\n{row.provider}"),
+        Text.assemble((bundle.name, "bold"), f" {row.label}\n{row.provider.removesuffix('ExecutionProvider')}"),
         verdict.append(compared, style="default not bold"),
         row.max_abs_error,
         _stacked(row.macro_f1),
         _stacked(row.accuracy),
         f"{row.p50}\n{row.p90}\n{row.p99} ({row.count})",
         f"{row.images_per_second}\n@ {row.best_batch}",
+        f"{row.missed}\n@ {row.frame_rate}",
         row.megabytes,
     )
 

@@ -98,7 +98,7 @@ def test_a_reference_with_pickled_objects_is_refused(bundle):
         read_reference(bundle / "reference.npz")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "bench-result", "schema_version": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"kind": "adapter", "schema_version": 2}'])
 def test_what_is_no_result_is_refused(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(ArtifactError, match="is no bench result"):
@@ -109,6 +109,16 @@ def test_a_result_with_wrong_fields_names_them(tmp_path):
     (tmp_path / "r.json").write_text('{"kind": "bench-result", "schema_version": 2}')
     with pytest.raises(GiEdgeError, match="environment: Field required"):
         read_result(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("version", ["1", "3", "null", '"2"'])
+def test_a_result_of_another_schema_is_refused_by_name(tmp_path, version):
+    (tmp_path / "r.json").write_text(f'{{"kind": "bench-result", "schema_version": {version}, "bundles": []}}')
+    with pytest.raises(
+        ArtifactError, match="is a bench result of schema .*, and this gi-edge reads schema 2"
+    ) as caught:
+        read_result(tmp_path / "r.json")
+    assert caught.value.fix == "measure again with this gi-edge: gi-edge bench"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from bench_large import large_result
 from pages import Page
 
 from gi_edge.report.html import page_from_result
@@ -15,10 +16,11 @@ def cases(make):
         "failed": make.result(make.bundle(make.model(), make.model("fp16", measured=make.parity(flips=41)))),
         "widened": make.result(make.bundle(make.model("fp16", proves_precision=False))),
         "speed only": make.result(make.bundle(make.model(is_speed_only=True))),
-        "parity only": make.result(make.bundle(make.model(latencies=()))),
-        "batch 8 only": make.result(make.bundle(make.model(latencies=(make.latency(8, 40),)))),
+        "parity only": make.result(make.bundle(make.model(speeds=()))),
+        "batch 8 only": make.result(make.bundle(make.model(speeds=(make.speed(8, 40),)))),
         "two bundles": make.result(make.bundle(), make.bundle(name="<b>second</b>", split_kind="frame")),
         "nothing": make.result(),
+        "large": large_result(),
         "no model": make.result(make.bundle().model_copy(update={"models": ()})),
     }
 
@@ -40,7 +42,8 @@ def test_every_page_is_self_contained(pages):
     for source in pages.values():
         addresses = set(re.findall(r"https?://[^\"'\s<)]+", source))
         assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-        assert not re.search(r"<(script|link|img|iframe|object|embed)\b|@import|@font-face|url\((?!#)", source)
+        assert not re.search(r"<(script|link|iframe|object|embed)\b|@import|@font-face|url\((?!#)", source)
+        assert all(image["src"].startswith("data:image/jpeg;base64,") for image in Page(source).images)
 
 
 def test_equal_results_give_equal_bytes(cases, pages):
@@ -75,9 +78,9 @@ def test_names_are_escaped_everywhere(pages):
 
 def test_numbers_stand_beside_reference_baseline_and_count(cases, pages):
     page, parity = Page(pages["failed"]), cases["failed"].bundles[0].models[1].parity
-    start = page.cells.index("41 / 400")
+    at_a_glance, start = (place for place, cell in enumerate(page.cells) if cell == "41 / 400")
     scores = (parity.engine, parity.reference)
-    assert page.cells[start - 1] == "fail"
+    assert page.cells[at_a_glance - 1] == page.cells[start - 1] == "fail"
     assert page.cells[start + 3 : start + 6] == [
         *(f"{item.macro.f1:.3f}" for item in scores),
         f"{parity.reference.majority_macro_f1:.3f}",
@@ -91,15 +94,14 @@ def test_numbers_stand_beside_reference_baseline_and_count(cases, pages):
 
 
 def test_percentiles_are_numbers_or_dashes(cases, pages):
-    summary = cases["passed"].bundles[0].models[0].latencies[0].summary
+    summary = cases["passed"].bundles[0].models[0].speeds[0].summary
     for value in (summary.p50_ms, summary.p90_ms, summary.p95_ms, summary.p99_ms):
         assert f"{value:.1f}" in Page(pages["passed"]).cells
     few = Page(pages["batch 8 only"])
     start = few.cells.index("8")
-    assert few.cells[start + 2 : start + 5] == ["–", "–", "–"]
-    assert few.cells[start + 7] == "40"
+    assert few.cells[start + 3 : start + 7] == ["–", "–", "–", "40"]
     assert "p90 needs 64, p95 needs 130 and p99 needs 662" in few.text
-    assert "Batch size 1 was not timed in this run" in few.text
+    assert "Single frames were not timed in this run" in few.text
 
 
 def test_half_on_the_cpu_is_no_plain_pass(pages):
@@ -121,7 +123,8 @@ def test_speed_only_says_so_and_shows_no_score(pages):
 def test_parity_only_says_that_speed_is_unknown(pages):
     page = Page(pages["parity only"])
     assert "Speed was not measured in this run." in page.text
-    assert "Latency, one frame at a time" not in page.text
+    assert "One frame at a time" not in page.text
+    assert "Until the first answer" in page.text
 
 
 @pytest.mark.parametrize(("case", "matrices"), [("passed", 1), ("failed", 2), ("speed only", 0)])
@@ -139,9 +142,64 @@ def test_licences_and_split_are_cautioned_where_they_must_be(make, pages):
     assert "Commercial use" not in free
 
 
-def test_hashes_environment_and_timed_region_are_there(make, pages):
+def test_hashes_environment_and_timed_region_are_there(pages):
     page = Page(pages["passed"])
     assert {"ef" * 32, "ab" * 32, "cd" * 32, "gastrovision/model-fp32.onnx"} <= set(page.cells)
     assert "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz, 2 logical CPUs" in page.text
     assert "onnxruntime 1.23.2" in page.text
-    assert f"One latency sample spans: {make.region}." in page.text
+    assert "Pixels to logits: uint8 pixels in host memory to logits in host memory; decoding and" in page.text
+
+
+def test_doubts_about_the_times_stand_before_the_first_number(cases, pages):
+    assert "Doubt the times" not in pages["passed"]
+    text = Page(pages["large"]).text
+    for mark in cases["large"].marks:
+        assert text.index("Doubt the times on this page.") < text.index(mark.text) < text.index("at a glance")
+
+
+def test_changed_frames_are_shown_once_with_all_who_changed_them(cases, pages):
+    page, (first, second) = Page(pages["large"]), cases["large"].bundles
+    shown = {
+        bundle.name: {frame.frame: frame for model in bundle.models for frame in model.parity.flipped}
+        for bundle in (first, second)
+    }
+    pictured = [frame for frames in shown.values() for frame in frames.values() if frame.picture]
+    assert [image["src"].partition(",")[2] for image in page.images] == [frame.picture for frame in pictured]
+    assert all(image["alt"].startswith("Endoscopy frame ") for image in page.images)
+    assert "truth Normal mucosa and vascular pattern of the stomach reference Normal mucosa" in page.text
+    assert "fp16 Ulcer <3 mm & flat of the stomach 0.58 bf16 Ulcer <3 mm & flat of the stomach 0.58 int8" in page.text
+    assert page.text.count("This page holds pictures of patients.") == 2
+    assert "fp16: 3 of its 3; bf16: 9 of its 9; int8: 12 of its 41." in page.text
+    assert "pictures of patients" not in pages["failed"]
+
+
+def test_comparisons_say_what_they_cannot_show(pages):
+    page = Page(pages["large"])
+    assert ["fp16", "reference on probe images", "probe images", "alike", "0 / 16", "0.02", ""] in page.rows
+    assert "prove no diagnosis" in page.text
+    assert "Compared with something that is not the truth" not in pages["passed"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["30", "33.3", "77 / 600", "12.8\u00a0%"],
+        ["fp16", "trtexec 10.3", "median latency, computing alone", "1", "9.01", "9.35", "1.04"],
+        ["fp16", "57.0", "413", "72.7", "1,734", "891"],
+        ["int8", "200", "10.3", "8.30", "1.24 ×", "100"],
+        ["int8", "single-stream, pixels to logits", "76.4", "141", "9.00", "energy counter"],
+        ["computing alone", "9.41"],
+        ["fp16", "2", "103"],
+        ["SM clock, MHz (of 1,410)", "1,410", "1,155"],
+        ["Slowed by", "nothing", "SW thermal slowdown"],
+    ],
+)
+def test_every_kind_of_measurement_has_its_row(pages, row):
+    assert any(found[: len(row)] == row for found in Page(pages["large"]).rows)
+
+
+def test_every_table_has_a_caption_of_its_own(pages):
+    for source in pages.values():
+        captions = re.findall(r"<caption><span>(.*?)</span></caption>", source)
+        assert len(captions) == source.count("<table>")
+        assert len(set(captions)) == len(captions)

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import pytest
+from bench_large import large_bundle
 
 from gi_edge.report.notes import (
+    PROBE_CAUTION,
     command_from_result,
+    comparison_notes,
     is_non_commercial,
     limits_note,
     notes_from_bundle,
     notes_from_result,
     parity_notes,
-    percentile_note,
-    spread_note,
     support_note,
 )
+from gi_edge.report.speed_notes import percentile_note, spread_note
 
 
 @pytest.mark.parametrize(
@@ -65,21 +67,21 @@ def test_speed_only_is_said_with_the_verdict_at_export(make):
 
 
 def test_percentile_note_names_what_is_absent_and_what_it_needs(make):
-    assert percentile_note([make.latency(1, 700)]) is None
-    assert percentile_note([make.latency(1, 100)]) == (
+    assert percentile_note([make.speed(1, 700)]) is None
+    assert percentile_note([make.speed(1, 100)]) == (
         "A dash for a percentile means too few samples: p95 needs 130 and p99 needs 662 (MLPerf Inference, "
         "confidence 0.99)."
     )
 
 
 def test_unsteady_latency_is_named_with_its_worst_spread(make):
-    steady, unsteady = make.latency(1, 700, tail=0.001), make.latency(8, 700, tail=0.2)
-    bundle = make.bundle(make.model(latencies=(steady,)), make.model("fp16", latencies=(steady, unsteady)))
+    steady, unsteady = make.speed(1, 700, tail=0.001), make.speed(8, 700, tail=0.2)
+    bundle = make.bundle(make.model(speeds=(steady,)), make.model("fp16", speeds=(steady, unsteady)))
     note = spread_note(bundle)
     percent = 100 * unsteady.summary.coefficient_of_variation
     assert f"for fp16 (up to {percent:.1f}\u00a0%)" in note
     assert "fp32" not in note
-    assert spread_note(make.bundle(make.model(latencies=(steady,)))) is None
+    assert spread_note(make.bundle(make.model(speeds=(steady,)))) is None
 
 
 def test_classes_with_few_frames_are_named_or_counted(make):
@@ -123,3 +125,14 @@ def test_command_names_the_bundles(make):
     fast = make.bundle(make.model(is_speed_only=True), name="two words")
     assert command_from_result(make.result(make.bundle(), fast)) == "gi-edge bench gastrovision 'two words'"
     assert command_from_result(make.result(fast)) == "gi-edge bench 'two words' --speed-only"
+
+
+def test_comparisons_that_came_to_the_same_share_a_note():
+    notes = comparison_notes(large_bundle("capsule", ("Bleeding", "No bleeding")))
+    assert notes == (
+        "fp32, fp16, bf16 and int8: alike the reference; 0 of 16 probe images changed class.",
+        "fp16: alike onnxruntime 1.23.2, CPUExecutionProvider; 2 of 1,586 frames changed class.",
+        "int8: differs from onnxruntime 1.23.2, CPUExecutionProvider; 2 of 1,586 frames changed class; 2 of 1586 "
+        "frames changed their class away from a tie.",
+        PROBE_CAUTION,
+    )

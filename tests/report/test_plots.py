@@ -9,8 +9,10 @@ import matplotlib
 import numpy as np
 import pytest
 
+from gi_edge.artifacts.speed import Deadlines
 from gi_edge.metrics.latency import latency_summary
-from gi_edge.report.plots import confusion_plot, latency_plot, throughput_plot
+from gi_edge.report.plots import cell_strength, confusion_plot
+from gi_edge.report.speed_plots import deadline_plot, latency_plot, missed_shares, throughput_plot, throughputs
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -24,11 +26,11 @@ def confusion_of(scores, name):
 
 
 def all_plots(make, name="p"):
-    models = (make.model(latencies=(make.latency(1), make.latency(8, 80, 150.0))), make.model("fp16"))
+    models = (make.model(speeds=(make.speed(1), make.speed(8, 80, 150.0))), make.model("fp16"))
     return {
-        "latency": latency_plot(models, name=f"{name}-latency"),
+        "latency": latency_plot(models, "host", name=f"{name}-latency"),
         "throughput": throughput_plot(models, name=f"{name}-throughput"),
-        "confusion": confusion_of(make.scores(make.names), name=f"{name}-confusion"),
+        "confusion": confusion_of(make.scores(make.NAMES), name=f"{name}-confusion"),
     }
 
 
@@ -84,10 +86,11 @@ def test_confusion_shows_every_class_and_count(make, size):
         assert f"{score.label}\u00a0({score.support:,})" in found
 
 
-def test_confusion_colour_is_the_share_of_the_row():
+def test_confusion_colour_grows_with_the_share_of_the_row():
     svg = confusion_plot(((6, 2), (0, 4)), ("a", "b"), name="c")
-    shares = re.findall(r"fill: var\(--cell, #184f95\)(?:; opacity: ([\d.]+))?", svg)
-    assert [float(share or 1) for share in shares] == [0.75, 0.25, 1.0]
+    strengths = re.findall(r"fill: var\(--cell, #184f95\)(?:; opacity: ([\d.]+))?", svg)
+    assert [float(strength or 1) for strength in strengths] == [cell_strength(0.75), cell_strength(0.25), 1.0]
+    assert [cell_strength(share) for share in (0, 0.35, 0.7, 0.85, 1)] == [0, 0.3, 0.8, 0.9, 1]
 
 
 @pytest.mark.parametrize(
@@ -106,34 +109,36 @@ def test_long_class_names_are_broken_into_lines_that_lose_nothing(make):
 
 
 def test_latency_shows_percentiles_with_their_count_and_dashes(make):
-    models = (make.model(latencies=(make.latency(1, 700),)), make.model("fp16", latencies=(make.latency(1, 70),)))
-    found = texts(latency_plot(models, name="l"))
-    full, short = (model.latencies[0].summary for model in models)
+    models = (make.model(speeds=(make.speed(1, 700),)), make.model("fp16", speeds=(make.speed(1, 70),)))
+    found = texts(latency_plot(models, "host", name="l"))
+    full, short = (model.speeds[0].summary for model in models)
     assert f"p50 {full.p50_ms:.1f} · p90 {full.p90_ms:.1f} · p99 {full.p99_ms:.1f} ms · 700 samples" in found
     assert f"p50 {short.p50_ms:.1f} · p90 {short.p90_ms:.1f} · p99 – ms · 70 samples" in found
-    assert "milliseconds per frame, batch size 1" in found
+    assert "milliseconds per frame, pixels to logits" in found
 
 
 def test_wide_latencies_get_a_logarithmic_axis(make):
     models = (
-        make.model(latencies=(make.latency(1, 70, 3.0),)),
-        make.model("fp16", latencies=(make.latency(1, 70, 90.0),)),
+        make.model(speeds=(make.speed(1, 70, 3.0),)),
+        make.model("fp16", speeds=(make.speed(1, 70, 90.0),)),
     )
-    assert "milliseconds per frame, batch size 1, logarithmic" in texts(latency_plot(models, name="l"))
+    found = texts(latency_plot(models, "host", name="l"))
+    assert "milliseconds per frame, pixels to logits, logarithmic" in found
+    assert {"5", "10", "20", "50", "100"} <= set(found)
 
 
 @pytest.mark.parametrize("samples", [[5.0], [5.0, 5.0], [0.0, 0.0], [0.0, 900.0]])
 def test_latency_of_few_equal_or_zero_samples(make, samples):
     summary = latency_summary(np.array(samples))
-    one = make.latency(1, 2).model_copy(update={"samples_ms": tuple(samples), "summary": summary})
-    found = texts(latency_plot((make.model(latencies=(one,)),), name="l"))
+    one = make.speed(1, 2).model_copy(update={"samples_ms": tuple(samples), "summary": summary})
+    found = texts(latency_plot((make.model(speeds=(one,)),), "host", name="l"))
     assert any(text.endswith(f"{len(samples)} samples") for text in found)
 
 
 def test_throughput_names_batches_and_models(make):
     models = (
-        make.model(latencies=tuple(make.latency(size, 70, 20.0 * size) for size in (1, 3, 16))),
-        make.model("fp16", latencies=(make.latency(1, 70),)),
+        make.model(speeds=tuple(make.speed(size, 70, 20.0 * size) for size in (1, 3, 16))),
+        make.model("fp16", speeds=(make.speed(1, 70),)),
     )
     found = texts(throughput_plot(models, name="t"))
     assert [text for text in found if text in {"1", "3", "16"}] == ["1", "3", "16"]
@@ -141,14 +146,33 @@ def test_throughput_names_batches_and_models(make):
 
 
 def test_throughput_keeps_timed_regions_apart(make):
-    other = make.latency(8, 70).model_copy(update={"timed_region": "file to class"})
-    found = texts(throughput_plot((make.model(latencies=(make.latency(1), other)),), name="t"))
-    assert f"fp32, {make.region}" in found
-    assert "fp32, file to class" in found
+    speeds = (make.speed(4, 70), make.speed(8, 70), make.speed(8, 70, region="file"))
+    found = texts(throughput_plot((make.model(speeds=speeds),), name="t"))
+    assert {"fp32, pixels to logits", "fp32, file to label"} <= set(found)
+
+
+def test_single_frames_stand_for_batch_1_only_where_it_was_not_timed(make):
+    single, batch = make.speed(1, 70, 20.0), make.speed(1, 70, 10.0, scenario="offline")
+    assert throughputs((make.model(speeds=(single, make.speed(8, 70))),))["fp32"][0][1] == single.images_per_second
+    (one, eight) = throughputs((make.model(speeds=(single, batch, make.speed(8, 70))),))["fp32"]
+    assert (one, eight[0]) == ((1, batch.images_per_second), 8)
+
+
+def test_missed_frames_are_shown_by_rate(make):
+    late = [
+        Deadlines(frame_rate=rate, deadline_ms=1000 / rate, frames=200, missed=missed)
+        for rate, missed in ((25, 0), (60, 50))
+    ]
+    speeds = tuple(make.speed(1, 70, scenario="paced").model_copy(update={"deadlines": item}) for item in late)
+    assert missed_shares((make.model(speeds=speeds),)) == {"fp32": [(25, 0.0), (60, 25.0)]}
+    found = texts(deadline_plot((make.model(speeds=speeds),), name="d"))
+    assert {"25", "60", "100 %", "fp32", "missed frames", "frames that arrive per second"} <= set(found)
 
 
 def test_nothing_to_draw_is_an_error(make):
-    with pytest.raises(ValueError, match="no model was timed at batch size 1"):
-        latency_plot((make.model(latencies=(make.latency(8),)),), name="l")
+    with pytest.raises(ValueError, match="no model was timed frame after frame, pixels to logits"):
+        latency_plot((make.model(speeds=(make.speed(8),)),), "host", name="l")
     with pytest.raises(ValueError, match="no model was timed"):
-        throughput_plot((make.model(latencies=()),), name="t")
+        throughput_plot((make.model(speeds=()),), name="t")
+    with pytest.raises(ValueError, match="frames at a fixed rate"):
+        deadline_plot((make.model(),), name="d")

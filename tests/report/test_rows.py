@@ -6,7 +6,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from gi_edge.metrics.classification import classification_from_labels
 from gi_edge.report.panels import class_panels, confusion_panels, sameness_sentence
-from gi_edge.report.rows import class_rows, latency_rows_from_bundle, majority_averages, rows_from_bundle
+from gi_edge.report.rows import class_rows, majority_averages, rows_from_bundle
+from gi_edge.report.speed_rows import speed_rows
 
 
 @pytest.mark.parametrize("average", ["macro", "weighted"])
@@ -50,15 +51,15 @@ def test_model_row_compares_engine_reference_and_majority(make):
 
 
 def test_model_row_takes_latency_at_batch_1_and_the_best_throughput(make):
-    slow, fast = make.latency(1, 100, 24.0), make.latency(8, 70, 96.0)
-    (row,) = rows_from_bundle(make.bundle(make.model(latencies=(fast, slow))))
+    slow, fast = make.speed(1, 100, 24.0), make.speed(8, 70, 96.0)
+    (row,) = rows_from_bundle(make.bundle(make.model(speeds=(fast, slow))))
     assert row.p50 == f"{slow.summary.p50_ms:.1f}"
     assert (row.p99, row.count) == ("–", "100")
     assert (row.images_per_second, row.best_batch) == (f"{fast.images_per_second:.1f}", "8")
 
 
-def test_model_row_without_parity_or_batch_1(make):
-    model = make.model(is_speed_only=True, latencies=(make.latency(4, 20),))
+def test_model_row_without_parity_or_single_frames(make):
+    model = make.model(is_speed_only=True, speeds=(make.speed(4, 20),))
     (row,) = rows_from_bundle(make.bundle(model))
     assert {row.flips, row.flip_rate_upper95, row.max_abs_error, row.macro_f1.engine, row.mcc.majority} == {"–"}
     assert {row.p50, row.p90, row.p99, row.count} == {"–"}
@@ -69,7 +70,7 @@ def test_model_row_without_parity_or_batch_1(make):
     ("count", "shown"), [(20, ""), (64, "p90"), (130, "p90 p95"), (661, "p90 p95"), (662, "p90 p95 p99")]
 )
 def test_no_percentile_without_its_count(make, count, shown):
-    (row,) = latency_rows_from_bundle(make.bundle(make.model(latencies=(make.latency(1, count),))))
+    (row,) = speed_rows(make.bundle(make.model(speeds=(make.speed(1, count),))))
     assert " ".join(name for name in ("p90", "p95", "p99") if getattr(row, name) != "–") == shown
     assert row.p50 != "–"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gi_edge.artifacts.results import Comparison
 from gi_edge.report.standing import (
     labels_from_models,
     sentence_from_result,
@@ -112,3 +113,40 @@ def test_labels_grow_until_they_differ(make):
     assert labels_from_models((cpu, half)) == ("fp32", "fp16")
     assert labels_from_models((cpu, cuda)) == ("fp32 CPU", "fp32 CUDA")
     assert len(set(labels_from_models((cpu, cpu, cuda)))) == 3
+
+
+def compared(make, model, *, frames="probes", is_alike=True):
+    comparison = Comparison(
+        against="reference on probe images" if frames == "probes" else "onnxruntime 1.23.2, CPUExecutionProvider",
+        frames=frames,
+        parity=make.parity(16, 0 if is_alike else 5),
+        is_alike=is_alike,
+        reasons=() if is_alike else ("5 of 16 frames changed their class",),
+    )
+    return model.model_copy(update={"comparisons": (comparison,)})
+
+
+def test_probes_alone_prove_nothing_but_a_broken_engine_fails_on_them(make):
+    alone = compared(make, make.model(is_speed_only=True))
+    assert standing_from_model(alone).words == "probes only"
+    assert verdict_from_result(make.result(make.bundle(alone))) == "unmeasured"
+    assert sentence_from_result(make.result(make.bundle(alone))) == (
+        "Not proved on patients' frames: 1 model file answered as the reference on probe images, which shows that no "
+        "engine is broken and proves no diagnosis; the verdict at export was pass."
+    )
+    broken = compared(make, make.model(is_speed_only=True), is_alike=False)
+    standing = standing_from_model(broken)
+    assert (standing.words, standing.outcome) == ("fail", "fail")
+    assert standing.reason == "it differs from the reference on probe images: 5 of 16 frames changed their class"
+    assert verdict_from_result(make.result(make.bundle(broken))) == "fail"
+    assert sentence_from_result(make.result(make.bundle(broken))) == (
+        "The model file failed: gastrovision fp32 (it differs from the reference on probe images)."
+    )
+
+
+def test_a_comparison_cannot_pass_a_file_and_cannot_hide_its_failure(make):
+    differs = compared(make, make.model(), frames="dataset", is_alike=False)
+    assert standing_from_model(differs).words == "fail"
+    assert standing_from_model(compared(make, make.model(), frames="dataset")).words == "pass"
+    failed = compared(make, make.model("fp16", measured=make.parity(flips=41)), frames="dataset")
+    assert standing_from_model(failed).reason == HALF_FLIPS

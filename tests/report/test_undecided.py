@@ -83,10 +83,17 @@ def test_frames_from_the_bundle_are_said_to_be_some_only(make):
 
 def test_check_rows_are_in_points_with_bound_and_margin(make, half):
     macro, polyps = check_rows(make.bundle(half))
-    assert (macro.model, macro.score, macro.n) == ("fp16", "Macro-F1", "400")
+    assert (macro.label, macro.score, macro.n) == ("fp16", "Macro-F1", "400")
     assert (macro.difference, macro.interval) == ("-0.10", "-0.30 to +0.00")
     assert (macro.bound, macro.margin, macro.outcome) == ("1.42", "0.5", "undecided")
     assert (polyps.score, polyps.interval, polyps.outcome) == ("Sensitivity of Colon polyps", "–", "too few frames")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-1e-7, "+0.00"), (1e-7, "+0.00"), (-6e-5, "-0.01"), (0.05, "+5.00")])
+def test_what_rounds_to_nothing_has_no_minus(make, value, shown):
+    check = make.macro_check().model_copy(update={"value": value})
+    (row,) = check_rows(make.bundle(make.model("fp16", checks=(check,))))
+    assert row.difference == shown
 
 
 def test_page_markdown_and_console_say_it_first(result):
