@@ -210,7 +210,7 @@ def test_the_real_bindings_have_what_is_called():
     """Only the names: without a GPU nothing more can be asked of them."""
     real = pytest.importorskip("cuda.bindings.driver", reason="the package cuda-bindings is not installed")
     called = set(re.findall(r'"(cu[A-Z]\w+)"', Path(cuda_module.__file__).read_text()))
-    assert len(called) == 24
+    assert len(called) == 25
     assert {name for name in called if not hasattr(real, name)} == set()
     assert {name for name in called if not hasattr(Driver, f"_{name}")} == set()
     mode = "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"
