@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_cuda import Driver, tensorrt_module
+from fake_cuda import Driver
+from fake_tensorrt import tensorrt_module
 
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
