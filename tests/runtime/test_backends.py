@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_cuda import Driver, tensorrt_module
+from fake_cuda import Driver
+from fake_tensorrt import tensorrt_module
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.engine import (

@@ -17,7 +17,6 @@ from gi_edge.runtime.machine import Machine, l4t_from_text
 
 ADA = {"name": "NVIDIA GeForce RTX 4090", "compute_capability": "8.9", "memory_bytes": 24 << 30}
 HOPPER = {"name": "NVIDIA H100", "compute_capability": "9.0", "memory_bytes": 80 << 30}
-VOLTA = {"name": "Tesla V100", "compute_capability": "7.0", "memory_bytes": 16 << 30}
 ORIN = {"name": "Orin", "compute_capability": "8.7", "memory_bytes": None}
 PYTHON = {"gi-edge": "0.1.0", "numpy": "2.1.0"}
 
@@ -98,6 +97,20 @@ def test_a_driver_that_is_too_old_for_the_gpu_package_is_what_to_mend(machine):
     (fault,) = found.faults
     assert "built for CUDA 13" in fault.text
     assert found.next_command == fault.fix
+
+
+def test_on_a_jetson_the_engine_is_next_and_the_cpu_package_is_told(machine):
+    packages = {"onnxruntime": "1.31.1", "tensorrt": "10.3.0"}
+    found, _, _ = machine(packages, ORIN, built=None, cuda="12.6", l4t="36.4.3", fails=("onnxruntime cuda",))
+    assert [fault.stops for fault in found.faults] == [()]
+    assert found.next_command == "gi-edge engine BUNDLE --runtime tensorrt, then gi-edge bench --runtime tensorrt"
+
+
+def test_on_a_data_centre_gpu_without_another_runtime_tensorrt_is_what_to_install(machine):
+    packages = {"onnxruntime": "1.31.1", "tensorrt-rtx": "1.7.1"}
+    gpu_runtimes = ("onnxruntime cuda", "onnxruntime tensorrt", "tensorrt-rtx")
+    found, _, _ = machine(packages, HOPPER, built=None, fails=gpu_runtimes)
+    assert found.next_command == "pip install 'gi-edge[tensorrt]', then gi-edge engine BUNDLE --runtime tensorrt"
 
 
 BOTH = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}

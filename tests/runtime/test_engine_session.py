@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_cuda import Driver, tensorrt_module
+from fake_cuda import Driver
+from fake_tensorrt import tensorrt_module
 
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
+from gi_edge.runtime import cuda as cuda_module
 from gi_edge.runtime.cuda import Cuda
 from gi_edge.runtime.engine_session import EngineSession, Plan
 from gi_edge.runtime.tensorrt import Toolkit
@@ -201,3 +205,16 @@ def test_a_call_without_a_context_would_fail_here_as_in_cuda(driver):
     cuda = Cuda(driver)
     with pytest.raises(RuntimeUnavailableError, match="cuMemAlloc gave CUDA_ERROR_INVALID_CONTEXT"):
         cuda.device_memory(16)
+
+
+def test_the_real_bindings_have_what_is_called():
+    """Only the names: without a GPU nothing more can be asked of them."""
+    real = pytest.importorskip("cuda.bindings.driver", reason="the package cuda-bindings is not installed")
+    called = set(re.findall(r'"(cu[A-Z]\w+)"', Path(cuda_module.__file__).read_text()))
+    assert len(called) == 25
+    assert {name for name in called if not hasattr(real, name)} == set()
+    assert {name for name in called if not hasattr(Driver, f"_{name}")} == set()
+    mode = "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"
+    assert int(getattr(real.CUstreamCaptureMode, mode)) == getattr(Driver.CUstreamCaptureMode, mode)
+    assert int(real.CUstream_flags.CU_STREAM_NON_BLOCKING) == 1
+    assert int(real.CUresult.CUDA_ERROR_OUT_OF_MEMORY) == 2
