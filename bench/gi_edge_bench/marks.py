@@ -15,6 +15,8 @@ from gi_edge_bench.machine import CpuTimes, cpus_of_others
 
 _OTHERS_SHARE = 0.1
 """Of the machine's CPUs, that other processes may keep busy."""
+_LEAST_SECONDS = 0.5
+"""Of a stretch; the kernel counts in hundredths of a second, too coarse for shorter ones."""
 _DRIFT = 0.1
 """Between the medians of the first and the second half of a scenario's samples."""
 _NAMED = 3
@@ -75,11 +77,14 @@ def is_unsteady(speed: SpeedRun) -> bool:
 
 
 def _busy_text(times: Sequence[tuple[CpuTimes, CpuTimes]]) -> str | None:
-    """Say how much others computed, if it was much; of several stretches the busiest."""
-    busiest = max(times, key=lambda pair: cpus_of_others(*pair), default=None)
+    """Say how much others computed in the busiest scenario, if it was much, and in how many it was."""
+    told = [pair for pair in times if pair[1].wall_seconds - pair[0].wall_seconds >= _LEAST_SECONDS]
+    busiest = max(told, key=lambda pair: cpus_of_others(*pair), default=None)
     if busiest is None:
         return None
     others, cpus = cpus_of_others(*busiest), busiest[0].cpus
     if others <= _OTHERS_SHARE * cpus:
         return None
-    return f"Other processes kept {others:.1f} of the machine's {cpus} CPUs busy during the timing."
+    spoiled = sum(cpus_of_others(*pair) > _OTHERS_SHARE * cpus for pair in told)
+    scenarios = f"{spoiled} of {len(told)} scenarios"
+    return f"Other processes kept up to {others:.1f} of the machine's {cpus} CPUs busy, in {scenarios}."

@@ -36,6 +36,7 @@ class _Watch:
     gpu: NvmlGpu | None
     reasons: set[str] = field(default_factory=set)
     times: list[tuple[CpuTimes, CpuTimes]] = field(default_factory=list)
+    """At the start and the end of each scenario: a neighbour of a few seconds spoils those few."""
     used_gpu: bool = False
 
 
@@ -143,13 +144,13 @@ def _speeds(
     speeds = []
     plans = plans_of(settings, subject)
     with progress.task(title, len(plans)) as task:
-        before = cpu_times(time.perf_counter())
         for plan in plans:
+            before = cpu_times(time.perf_counter())
             speeds.append(time_plan(plan, subject, settings, meter))
+            after = cpu_times(time.perf_counter())
+            if before is not None and after is not None:
+                watch.times.append((before, after))
             task.advance(note=plan.title)
-        after = cpu_times(time.perf_counter())
-    if before is not None and after is not None:
-        watch.times.append((before, after))
     return tuple(speeds)
 
 

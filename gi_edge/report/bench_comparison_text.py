@@ -44,8 +44,9 @@ def _file_words(pair: VerdictPair) -> str:
 def _speed_table(comparison: BenchComparison) -> Table:
     limit = comparison.max_regression
     judged = "Slower?" if limit is None else f"Slower by over {text_from_rate(limit)}?"
+    several = len(comparison.runs) > 2
     table = _table(
-        ("Model", "Scenario", "Result"),
+        ("Model", "Scenario", *(("Result",) if several else ())),
         ("p50 ms\nbefore", "p50 ms", "Ratio of medians\n95 % interval", "Missed\nbefore → now", judged),
     )
     for pair in comparison.speeds:
@@ -53,7 +54,7 @@ def _speed_table(comparison: BenchComparison) -> Table:
         table.add_row(
             pair.model,
             scenario_words(pair),
-            pair.run,
+            *((pair.run,) if several else ()),
             *map(text_from_quantity, pair.p50_ms),
             _ratio_words(pair),
             " → ".join(map(text_from_rate, pair.missed)) if pair.missed else "",

@@ -19,7 +19,7 @@ def series(random, n, memory, median=1.0):
 
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
 def test_intervals_hold_the_true_ratio_in_about_95_percent_also_for_samples_that_remember(memory):
-    """A bootstrap of single samples holds it in 38 % of the cases at 0.9."""
+    """Measured here: 95, 91 and 93 %. A bootstrap of single samples holds it in 40 % at 0.9."""
     held, trials = 0, 150
     for trial in range(trials):
         random = np.random.default_rng(trial)
