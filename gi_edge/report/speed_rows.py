@@ -149,7 +149,7 @@ def deadline_words(run: SpeedRun | None) -> tuple[str, str]:
 
 
 def speed_rows(bundle: BundleRun, *scenarios: Scenario) -> tuple[SpeedRow, ...]:
-    """Return one row per model file and timed run, of these scenarios or of all; small first."""
+    """Return one row per model file and timed run, of these scenarios or of all; small batches come first."""
     return tuple(
         _speed_row(label, run)
         for label, model in _labelled(bundle)
