@@ -1,0 +1,211 @@
+"""The steps of the suite. Each is a command of its own; one that fails leaves rows that say why, and the rest go on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+from gi_edge.artifacts.engine import RuntimeName
+from gi_edge.artifacts.manifest import package_versions
+from gi_edge.data.synthetic import CLASSES
+from gi_edge.errors import RuntimeUnavailableError
+from gi_edge.metrics.parity import Precision
+from gi_edge.runtime.session import has_cuda_device
+from gi_edge_bench.environment import environment_now
+from gpu_suite.bench_runs import bench_rows
+from gpu_suite.commands import Done, run_module
+from gpu_suite.options import Options
+from gpu_suite.place import WEIGHTS_NOTE, Place, engine_words, export_words, train_words, write_inputs
+from gpu_suite.torch_runs import Runtime, TorchJob
+from gpu_suite.values import Ceilings, Row, Step, SuiteResult
+from gpu_suite.work import rated, work_of_architecture
+
+_MODULES: dict[RuntimeName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+_PACKAGES = ("torch", "triton", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
+Keep = Callable[[SuiteResult], None]
+"""Stores the result as it is after a step, so that an end by force loses one step only."""
+
+
+def check_device(options: Options) -> None:
+    """Raise RuntimeUnavailableError where the GPU that was asked for is not there."""
+    if options.device == "cuda" and not has_cuda_device():
+        raise RuntimeUnavailableError(
+            "the suite measures an NVIDIA GPU, and the driver shows none",
+            fix="check it with nvidia-smi; or see the suite at work on the CPU: python -m gpu_suite --device cpu "
+            "--models gi-edge-small --image-size 64 --batch-sizes 1 2 --compile-batch-sizes 1",
+        )
+
+
+class Suite:
+    """One run: its place, and what it has found so far."""
+
+    def __init__(self, root: Path, options: Options, keep: Keep) -> None:
+        self.options = options
+        self.place = Place(root, options)
+        self.keep = keep
+        self.started = time.perf_counter()
+        self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.environment = environment_now()
+        self.work = {name: work_of_architecture(name, len(CLASSES), options.image_size_px) for name in options.models}
+        self.ceilings: Ceilings | None = None
+        self.steps: list[Step] = []
+        self.rows: list[Row] = []
+        self.why_no_bundle: dict[tuple[str, Precision], str] = {}
+
+    def run(self) -> SuiteResult:
+        """Run every part that was asked for. Raises: ModelError for an unknown model."""
+        parts = self.options.parts
+        write_inputs(self.place)
+        if "ceilings" in parts:
+            self._measure_ceilings()
+        if set(parts) != {"ceilings"}:
+            for model in self.options.models:
+                self._prepare(model, with_bundles=bool({"onnxruntime", *_MODULES}.intersection(parts)))
+        for runtime in ("onnxruntime", *_MODULES):
+            if runtime in parts:
+                for model in self.options.models:
+                    self._bench(model, runtime)
+        torches: dict[str, Runtime] = {"eager": "PyTorch eager", "compile": "torch.compile"}
+        for part, name in torches.items():
+            if part in parts:
+                for model in self.options.models:
+                    self._torch(model, name)
+        return self._result(is_complete=True)
+
+    def _prepare(self, model: str, *, with_bundles: bool) -> None:
+        """Train and export what the workspace has not; where all precisions together fail, each gets its own bundle."""
+        if not self.place.adapter(model).exists():
+            self._gi_edge(train_words(self.place, model))
+        if not with_bundles or not self.place.adapter(model).exists():
+            return
+        wanted = self.options.precisions
+        halves = cast("tuple[Precision, ...]", tuple(name for name in wanted if name in ("fp16", "bf16")))
+        self._export(model, model, ("fp32", *halves))
+        if halves and self.place.bundle_of(model, "fp32", "onnxruntime") is None:
+            self._export(model, f"{model}-fp32", ("fp32",))
+            for precision in halves:
+                self._export(model, f"{model}-{precision}", (precision,))
+        if "int8" in wanted:
+            self._export(model, f"{model}-int8", ("int8",))
+
+    def _export(self, model: str, name: str, precisions: tuple[Precision, ...]) -> None:
+        if (self.place.root / "bundles" / name).exists():
+            return
+        done = self._gi_edge(export_words(self.place, model, name, precisions))
+        for precision in precisions:
+            if done.reason:
+                self.why_no_bundle[model, precision] = done.reason
+
+    def _bench(self, model: str, runtime: str) -> None:
+        for precision in self.options.precisions:
+            bundle = self.place.bundle_of(model, precision, "onnxruntime" if runtime == "onnxruntime" else "tensorrt")
+            why = self._why_not(model, precision, runtime, bundle)
+            if why is None and bundle is not None:
+                target = (model, bundle, precision, runtime)
+                self._add(bench_rows(target, self.options, self._gi_edge, self._is_late))
+            wanted = [(runtime, precision, size) for size in self.options.batch_sizes]
+            self._add(self._missing(model, wanted, why or self._late_text))
+
+    def _why_not(self, model: str, precision: Precision, runtime: str, bundle: str | None) -> str | None:
+        """Return why a model cannot be benched; builds its engine where the runtime needs one."""
+        if self._is_late():
+            return self._late_text
+        if runtime in _MODULES and find_spec(_MODULES[cast("RuntimeName", runtime)]) is None:
+            return f"{runtime} is not installed"
+        if bundle is None:
+            return self.why_no_bundle.get((model, precision), "there is no bundle: its training failed")
+        if runtime == "onnxruntime":
+            return None
+        return self._gi_edge(engine_words(bundle, precision, runtime, self.options.batch_sizes)).reason
+
+    def _torch(self, model: str, runtime: Runtime) -> None:
+        options = self.options
+        sizes = options.compile_batch_sizes if runtime == "torch.compile" else options.batch_sizes
+        wanted = [
+            (network, precision, size)
+            for network in options.networks
+            for size in sizes
+            for precision in options.precisions
+            if precision != "int8"  # PyTorch has none of this network
+        ]
+        why = self._late_text if self._is_late() else None
+        if why is None and not self.place.adapter(model).exists():
+            why = "there is no adapter: its training failed"
+        if why is None:
+            job = TorchJob(
+                model=model,
+                adapter=self.place.adapter(model),
+                data=self.place.data,
+                weights=self.place.weights(model),
+                runtime=runtime,
+                mode=options.compile_mode if options.device == "cuda" else "default",
+                device=options.device,
+                seconds=options.seconds,
+                rows=tuple(wanted),
+            )
+            done = self._step("gpu_suite.torch_runs", [job.model_dump_json()], f"{runtime}, {model}")
+            self._add(Row.model_validate_json(line) for line in done.out.splitlines() if line.startswith("{"))
+            why = done.reason
+        keys = [(runtime, precision, size) for _, precision, size in wanted]
+        self._add(self._missing(model, keys, why or self._late_text))
+
+    def _missing(self, model: str, wanted: list[tuple[str, Precision, int]], why: str) -> Iterator[Row]:
+        """Yield a row with the reason for everything that was wanted and has none."""
+        there = {(row.model, row.runtime.split(",")[0].split()[0], row.precision, row.batch_size) for row in self.rows}
+        for runtime, precision, size in wanted:
+            if (model, runtime.split()[0], precision, size) not in there:
+                yield Row(model=model, runtime=runtime, precision=precision, batch_size=size, reason=why)
+
+    def _measure_ceilings(self) -> None:
+        words = [self.options.device, f"{self.options.seconds / 2:g}"]
+        done = self._step("gpu_suite.ceilings", words, "ceilings")
+        if done.reason is None:
+            self.ceilings = Ceilings.model_validate_json(done.out)
+            self.keep(self._result(is_complete=False))
+
+    def _add(self, rows: Iterator[Row] | list[Row]) -> None:
+        for row in list(rows):
+            size = self.options.image_size_px
+            self.rows.append(rated(row, self.work[row.model], self.ceilings, size))
+        self.keep(self._result(is_complete=False))
+
+    def _gi_edge(self, words: list[str]) -> Done:
+        return self._step("gi_edge", words, " ".join(["gi-edge", *words]))
+
+    def _step(self, module: str, words: list[str], title: str) -> Done:
+        """Run one command, no longer than what is left of the time, and take note of it."""
+        limit = min(60 * self.options.command_minutes, max(self._left_s(), 30.0))
+        sys.stderr.write(f"$ {title}\n")
+        done = run_module(module, words, self.place.root, limit)
+        sys.stderr.write(f"  {done.seconds:.1f} s{'' if done.reason is None else ', ' + done.reason}\n")
+        self.steps.append(Step(command=title, seconds=round(done.seconds, 1), reason=done.reason))
+        return done
+
+    def _left_s(self) -> float:
+        return 60 * self.options.minutes - (time.perf_counter() - self.started)
+
+    def _is_late(self) -> bool:
+        return self._left_s() <= 0
+
+    @property
+    def _late_text(self) -> str:
+        return f"not begun within {self.options.minutes:g} minutes (--minutes)"
+
+    def _result(self, *, is_complete: bool) -> SuiteResult:
+        return SuiteResult(
+            created=self.created,
+            settings=self.options.model_dump(mode="json"),
+            weights=WEIGHTS_NOTE.format(seed=self.options.seed),
+            environment=self.environment,
+            packages=package_versions(_PACKAGES),
+            ceilings=self.ceilings,
+            work=self.work,
+            steps=tuple(self.steps),
+            rows=tuple(self.rows),
+            is_complete=is_complete,
+        )
