@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _IMPORTED = (_REPOSITORY, *(_REPOSITORY / name for name in ("training", "export", "bench")))
@@ -43,8 +45,13 @@ class Done:
         return f"{ending}: {told[-1] if told else 'it said nothing'}"[:_LONGEST_REASON]
 
 
-def run_module(module: str, words: list[str], folder: Path, limit_s: float) -> Done:
-    """Run ``python -m module words`` in a folder; after limit_s it is ended with all that it started."""
+def run_module(
+    module: str, words: list[str], folder: Path, limit_s: float, variables: Mapping[str, str] = MappingProxyType({})
+) -> Done:
+    """Run ``python -m module words`` in a folder; after limit_s it is ended with all that it started.
+
+    variables: environment of the command, besides this process's.
+    """
     shown = "gi-edge" if module == "gi_edge" else f"python -m {module}"
     text = " ".join([shown, *words])
     paths = [*map(str, _IMPORTED), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
@@ -52,7 +59,7 @@ def run_module(module: str, words: list[str], folder: Path, limit_s: float) -> D
     process = subprocess.Popen(
         [sys.executable, "-m", module, *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+        env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,15 +17,18 @@ from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.session import has_cuda_device
 from gi_edge_bench.environment import environment_now
-from gpu_suite.bench_runs import bench_rows
+from gpu_suite.bench_runs import BenchRuntime, Target, bench_rows
 from gpu_suite.commands import Done, run_module
-from gpu_suite.options import Options
+from gpu_suite.options import Options, Part
 from gpu_suite.place import WEIGHTS_NOTE, Place, engine_words, export_words, train_words, write_inputs
-from gpu_suite.torch_runs import Runtime, TorchJob
+from gpu_suite.torch_runs import Runtime, TorchJob, rows_from_output
 from gpu_suite.values import Ceilings, Row, Step, SuiteResult
 from gpu_suite.work import rated, work_of_architecture
 
+_BENCHED: tuple[BenchRuntime, ...] = ("onnxruntime", "tensorrt", "tensorrt-rtx")
 _MODULES: dict[RuntimeName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+_EXACT = {"NVIDIA_TF32_OVERRIDE": "0"}
+"""For gi-edge's own commands: cuDNN may not round fp32 convolutions to TF32, whatever a library's default is."""
 _PACKAGES = ("torch", "triton", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx")
 Keep = Callable[[SuiteResult], None]
 """Stores the result as it is after a step, so that an end by force loses one step only."""
@@ -65,12 +68,12 @@ class Suite:
             self._measure_ceilings()
         if set(parts) != {"ceilings"}:
             for model in self.options.models:
-                self._prepare(model, with_bundles=bool({"onnxruntime", *_MODULES}.intersection(parts)))
-        for runtime in ("onnxruntime", *_MODULES):
+                self._prepare(model, with_bundles=not set(_BENCHED).isdisjoint(parts))
+        for runtime in _BENCHED:
             if runtime in parts:
                 for model in self.options.models:
                     self._bench(model, runtime)
-        torches: dict[str, Runtime] = {"eager": "PyTorch eager", "compile": "torch.compile"}
+        torches: dict[Part, Runtime] = {"eager": "PyTorch eager", "compile": "torch.compile"}
         for part, name in torches.items():
             if part in parts:
                 for model in self.options.models:
@@ -101,21 +104,24 @@ class Suite:
             if done.reason:
                 self.why_no_bundle[model, precision] = done.reason
 
-    def _bench(self, model: str, runtime: str) -> None:
+    def _bench(self, model: str, runtime: BenchRuntime) -> None:
         for precision in self.options.precisions:
             bundle = self.place.bundle_of(model, precision, "onnxruntime" if runtime == "onnxruntime" else "tensorrt")
             why = self._why_not(model, precision, runtime, bundle)
             if why is None and bundle is not None:
-                target = (model, bundle, precision, runtime)
+                target = Target(model, bundle, precision, runtime)
                 self._add(bench_rows(target, self.options, self._gi_edge, self._is_late))
-            wanted = [(runtime, precision, size) for size in self.options.batch_sizes]
-            self._add(self._missing(model, wanted, why or self._late_text))
+            bare = (
+                Row(model=model, runtime=runtime, precision=precision, batch_size=size)
+                for size in self.options.batch_sizes
+            )
+            self._add_missing(bare, why or self._late_text)
 
-    def _why_not(self, model: str, precision: Precision, runtime: str, bundle: str | None) -> str | None:
+    def _why_not(self, model: str, precision: Precision, runtime: BenchRuntime, bundle: str | None) -> str | None:
         """Return why a model cannot be benched; builds its engine where the runtime needs one."""
         if self._is_late():
             return self._late_text
-        if runtime in _MODULES and find_spec(_MODULES[cast("RuntimeName", runtime)]) is None:
+        if runtime != "onnxruntime" and find_spec(_MODULES[runtime]) is None:
             return f"{runtime} is not installed"
         if bundle is None:
             return self.why_no_bundle.get((model, precision), "there is no bundle: its training failed")
@@ -126,13 +132,13 @@ class Suite:
     def _torch(self, model: str, runtime: Runtime) -> None:
         options = self.options
         sizes = options.compile_batch_sizes if runtime == "torch.compile" else options.batch_sizes
-        wanted = [
+        wanted = tuple(
             (network, precision, size)
             for network in options.networks
             for size in sizes
             for precision in options.precisions
             if precision != "int8"  # PyTorch has none of this network
-        ]
+        )
         why = self._late_text if self._is_late() else None
         if why is None and not self.place.adapter(model).exists():
             why = "there is no adapter: its training failed"
@@ -146,20 +152,21 @@ class Suite:
                 mode=options.compile_mode if options.device == "cuda" else "default",
                 device=options.device,
                 seconds=options.seconds,
-                rows=tuple(wanted),
+                rows=wanted,
             )
             done = self._step("gpu_suite.torch_runs", [job.model_dump_json()], f"{runtime}, {model}")
-            self._add(Row.model_validate_json(line) for line in done.out.splitlines() if line.startswith("{"))
+            self._add(rows_from_output(done.out))
             why = done.reason
-        keys = [(runtime, precision, size) for _, precision, size in wanted]
-        self._add(self._missing(model, keys, why or self._late_text))
+        bare = (
+            Row(model=model, runtime=runtime, network=network, precision=precision, batch_size=size)
+            for network, precision, size in wanted
+        )
+        self._add_missing(bare, why or self._late_text)
 
-    def _missing(self, model: str, wanted: list[tuple[str, Precision, int]], why: str) -> Iterator[Row]:
-        """Yield a row with the reason for everything that was wanted and has none."""
-        there = {(row.model, row.runtime.split(",")[0].split()[0], row.precision, row.batch_size) for row in self.rows}
-        for runtime, precision, size in wanted:
-            if (model, runtime.split()[0], precision, size) not in there:
-                yield Row(model=model, runtime=runtime, precision=precision, batch_size=size, reason=why)
+    def _add_missing(self, bare: Iterable[Row], why: str) -> None:
+        """Add a row with the reason for everything that was wanted and has none."""
+        there = {row.key for row in self.rows}
+        self._add([row.model_copy(update={"reason": why}) for row in bare if row.key not in there])
 
     def _measure_ceilings(self) -> None:
         words = [self.options.device, f"{self.options.seconds / 2:g}"]
@@ -168,10 +175,9 @@ class Suite:
             self.ceilings = Ceilings.model_validate_json(done.out)
             self.keep(self._result(is_complete=False))
 
-    def _add(self, rows: Iterator[Row] | list[Row]) -> None:
-        for row in list(rows):
-            size = self.options.image_size_px
-            self.rows.append(rated(row, self.work[row.model], self.ceilings, size))
+    def _add(self, rows: list[Row]) -> None:
+        size = self.options.image_size_px
+        self.rows += [rated(row, self.work[row.model], self.ceilings, size) for row in rows]
         self.keep(self._result(is_complete=False))
 
     def _gi_edge(self, words: list[str]) -> Done:
@@ -181,7 +187,7 @@ class Suite:
         """Run one command, no longer than what is left of the time, and take note of it."""
         limit = min(60 * self.options.command_minutes, max(self._left_s(), 30.0))
         sys.stderr.write(f"$ {title}\n")
-        done = run_module(module, words, self.place.root, limit)
+        done = run_module(module, words, self.place.root, limit, _EXACT if module == "gi_edge" else {})
         sys.stderr.write(f"  {done.seconds:.1f} s{'' if done.reason is None else ', ' + done.reason}\n")
         self.steps.append(Step(command=title, seconds=round(done.seconds, 1), reason=done.reason))
         return done

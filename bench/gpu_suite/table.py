@@ -51,7 +51,7 @@ def _ceilings(result: SuiteResult) -> list[str]:
 
 
 def _cells(row: Row) -> str:
-    runtime = row.runtime + (f", {row.network}" if row.network != "deployed" else "")
+    runtime = f"{row.runtime}, {row.network}" if row.runtime in ("PyTorch eager", "torch.compile") else row.computed_by
     runtime += f", {row.region}" if row.region == "host" else ""
     cells = (
         row.model,
@@ -79,8 +79,11 @@ def _reasons(result: SuiteResult) -> list[str]:
         f"- {model}, {runtime}, {precision}, batch {', '.join(map(str, sizes))}: {reason}"
         for (model, runtime, precision, reason), sizes in batches.items()
     ]
-    failed = [f"- `{step.command}`: {step.reason}" for step in result.steps if step.reason]
-    return (["Not run:", "", *lines, ""] if lines else []) + (["Failed commands:", "", *failed] if failed else [])
+    told = {row.reason for row in result.rows}
+    failed = [f"- `{step.command}`: {step.reason}" for step in result.steps if step.reason and step.reason not in told]
+    return (["Not run:", "", *lines, ""] if lines else []) + (
+        ["Other commands that failed:", "", *failed] if failed else []
+    )
 
 
 def _number(value: float | None, form: str) -> str:

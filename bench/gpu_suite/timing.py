@@ -48,7 +48,7 @@ def timed_call(call: Callable[[], object], device: torch.device) -> Callable[[],
             return (time.perf_counter_ns() - before) / 1e6
 
         return on_host
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
 
     def on_device() -> float:
         start.record()
@@ -85,11 +85,13 @@ def time_call(once: Callable[[], float], seconds: float, *, wants_p99: bool) -> 
 def _warm_up(once: Callable[[], float], seconds: float) -> bool:
     """Run until the median has settled, or the time is up; returns whether it settled."""
     times: list[float] = []
-    end = time.perf_counter() + _LONGEST * seconds
-    while time.perf_counter() < end or len(times) < _FEWEST_WARM_UPS:
+    started, look_at = time.perf_counter(), _FEWEST_WARM_UPS
+    while (took := time.perf_counter() - started) < _LONGEST * seconds or len(times) < _FEWEST_WARM_UPS:
+        if took >= seconds / 4 and len(times) >= look_at:
+            if is_settled(times):
+                return True
+            look_at = len(times) * 5 // 4 + 1  # seldom: sorting thousands of times would leave the device idle
         times.append(once())
-        if len(times) >= _FEWEST_WARM_UPS and is_settled(times) and sum(times) >= 250 * seconds:
-            return True
     return is_settled(times)
 
 

@@ -90,7 +90,7 @@ def network_of(subject: Subject, network: Network, precision: Precision) -> nn.M
         return deployed_from_model(subject.merged, subject.spec, precision)
     dtype = DTYPES[precision]
     model = PixelClassifier(subject.merged, subject.spec, dtype)
-    model.model = model.model.to(dtype=dtype, memory_format=torch.channels_last)
+    model.model = model.model.to(dtype).to(memory_format=torch.channels_last)
     return model.eval()
 
 
@@ -99,7 +99,7 @@ def measured_row(job: TorchJob, subject: Subject, what: tuple[Network, Precision
     network, precision, batch_size = what
     bare = Row(
         model=job.model,
-        runtime=f"{job.runtime} {torch.__version__}",
+        runtime=job.runtime,
         network=network,
         precision=precision,
         batch_size=batch_size,
@@ -115,6 +115,12 @@ def measured_row(job: TorchJob, subject: Subject, what: tuple[Network, Precision
         torch.compiler.reset()
         if job.device == "cuda":
             torch.cuda.empty_cache()
+
+
+def rows_from_output(out: str) -> list[Row]:
+    """Return the rows that a process printed; a line cut off by its end is none."""
+    lines = (line for line in out.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n"))
+    return [Row.model_validate_json(line) for line in lines]
 
 
 def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
@@ -134,6 +140,7 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
     judged = _judged(subject, found, bare)
     return judged.model_copy(
         update={
+            "computed_by": f"PyTorch {torch.__version__}",
             "region": "device",
             "clock": clock_of(device),
             "images_per_second": timed.per_second(bare.batch_size),
@@ -141,7 +148,7 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
             "p99_ms": timed.summary.p99_ms,
             "samples": timed.summary.count,
             "is_steady": timed.is_steady,
-            "note": f"mode {job.mode}" if job.runtime == "torch.compile" else "",
+            "note": "TF32 off, cudnn.benchmark on" + (f", mode {job.mode}" if job.runtime == "torch.compile" else ""),
         }
     )
 
@@ -154,7 +161,7 @@ def _batches(pixels: NDArray[np.uint8], batch_size: int) -> list[NDArray[np.uint
 
 
 def _judged(subject: Subject, found: NDArray[np.float32], bare: Row) -> Row:
-    """Return the row with its verdict; it is about these very answers, so there is no file whose hash it could carry."""
+    """Return the row with its verdict; it is about these answers, and there is no file whose hash it could carry."""
     answers = Answers(subject.truth, subject.logits, found, subject.classes, None, subject.temperature)
     verdict = verdict_from_answers(bare.precision, answers, Origin("", bare.runtime, True))
     return bare.model_copy(

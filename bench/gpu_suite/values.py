@@ -11,6 +11,7 @@ from gi_edge.config import Value
 from gi_edge.files import write_atomic
 from gi_edge.metrics.parity import Precision
 
+RowRuntime = Literal["PyTorch eager", "torch.compile", "onnxruntime", "tensorrt", "tensorrt-rtx"]
 Kind = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 """Types of matrix products: operands, with sums in fp32 (fp32, tf32, fp16, bf16) or int32 (int8)."""
 
@@ -51,11 +52,14 @@ class Row(Value):
     """One model on one runtime, in one precision, at one batch size."""
 
     model: str
-    runtime: str
-    """Such as "PyTorch eager", "torch.compile", "onnxruntime", "tensorrt-rtx"; with a version where it ran."""
+    runtime: RowRuntime
     network: Literal["timm", "deployed"] = "deployed"
     precision: Precision
     batch_size: int
+    computed_by: str = ""
+    """Version and place, such as "onnxruntime 1.31.1, CUDAExecutionProvider"; empty if it did not run."""
+    multiplies_in: Kind | None = None
+    """What its matrix products are computed in, where that is not the precision: ONNX Runtime's CPU provider widens."""
     region: str = ""
     """What one sample spans: device, or host with the copies to and from it."""
     clock: str = ""
@@ -69,7 +73,7 @@ class Row(Value):
     """Whether the warm-up ended because times had settled."""
     flops_per_second: float | None = None
     share_of_matrix: float | None = None
-    """Of the measured ceiling of the precision's matrix products."""
+    """Of the measured ceiling of the matrix products it computes."""
     bytes_per_second: float | None = None
     share_of_copy: float | None = None
     verdict: str | None = None
@@ -82,6 +86,11 @@ class Row(Value):
     reason: str | None = None
     """Why it did not run; None if it did."""
     note: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is about; rows of several regions share one."""
+        return (self.model, self.runtime, self.network, self.precision, str(self.batch_size))
 
 
 class Step(Value):

@@ -68,7 +68,7 @@ def rated(row: Row, work: Work, ceilings: Ceilings | None, size_px: int) -> Row:
         return row
     flops = work.flops_per_image * row.images_per_second
     moved = bytes_per_image(work, row.precision, row.batch_size, size_px) * row.images_per_second
-    matrix = ceilings.matrix[row.precision].per_second if ceilings else None
+    matrix = ceilings.matrix[row.multiplies_in or row.precision].per_second if ceilings else None
     copied = ceilings.memory.per_second if ceilings else None
     return row.model_copy(
         update={
