@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,8 +68,7 @@ class Suite:
         if "ceilings" in parts:
             self._measure_ceilings()
         if set(parts) != {"ceilings"}:
-            for model in self.options.models:
-                self._prepare(model, with_bundles=not set(_BENCHED).isdisjoint(parts))
+            self._prepare_all(with_bundles=not set(_BENCHED).isdisjoint(parts))
         for runtime in _BENCHED:
             if runtime in parts:
                 for model in self.options.models:
@@ -80,21 +80,31 @@ class Suite:
                     self._torch(model, name)
         return self._result(is_complete=True)
 
-    def _prepare(self, model: str, *, with_bundles: bool) -> None:
-        """Train and export what the workspace has not; where all precisions together fail, each gets its own bundle."""
+    def _prepare_all(self, *, with_bundles: bool) -> None:
+        """Train and export what the workspace has not, all at once: an export leaves most cores idle, none is timed."""
+        models = self.options.models
+        with ThreadPoolExecutor(max_workers=2 * len(models)) as pool:
+            list(pool.map(self._train, models))
+            trained = [model for model in models if with_bundles and self.place.adapter(model).exists()]
+            exports = [pool.submit(self._export_floats, model) for model in trained]
+            if "int8" in self.options.precisions:
+                exports += [pool.submit(self._export, model, f"{model}-int8", ("int8",)) for model in trained]
+            for export in exports:
+                export.result()
+
+    def _train(self, model: str) -> None:
         if not self.place.adapter(model).exists():
             self._gi_edge(train_words(self.place, model))
-        if not with_bundles or not self.place.adapter(model).exists():
-            return
+
+    def _export_floats(self, model: str) -> None:
+        """One bundle of all precisions but int8; where they fail together, one for each."""
         wanted = self.options.precisions
         halves = cast("tuple[Precision, ...]", tuple(name for name in wanted if name in ("fp16", "bf16")))
         self._export(model, model, ("fp32", *halves))
-        if halves and self.place.bundle_of(model, "fp32", "onnxruntime") is None:
+        if halves and not (self.place.root / "bundles" / model).exists():
             self._export(model, f"{model}-fp32", ("fp32",))
             for precision in halves:
                 self._export(model, f"{model}-{precision}", (precision,))
-        if "int8" in wanted:
-            self._export(model, f"{model}-int8", ("int8",))
 
     def _export(self, model: str, name: str, precisions: tuple[Precision, ...]) -> None:
         if (self.place.root / "bundles" / name).exists():
@@ -188,7 +198,7 @@ class Suite:
         limit = min(60 * self.options.command_minutes, max(self._left_s(), 30.0))
         sys.stderr.write(f"$ {title}\n")
         done = run_module(module, words, self.place.root, limit, _EXACT if module == "gi_edge" else {})
-        sys.stderr.write(f"  {done.seconds:.1f} s{'' if done.reason is None else ', ' + done.reason}\n")
+        sys.stderr.write(f"{done.seconds:.1f} s: {title}{'' if done.reason is None else ': ' + done.reason}\n")
         self.steps.append(Step(command=title, seconds=round(done.seconds, 1), reason=done.reason))
         return done
 

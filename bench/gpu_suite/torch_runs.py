@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch._dynamo.utils import counters
 
 from gi_edge.artifacts.adapter import read_adapter
 from gi_edge.artifacts.held_out import held_out_frames
@@ -131,7 +132,8 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
     own = Subject(**{**vars(subject), "merged": merged_from_trained(subject.merged)})
     model = network_of(own, bare.network, bare.precision).to(device)
     if job.runtime == "torch.compile":
-        model = torch.compile(model, mode=job.mode, dynamic=False)  # type: ignore[assignment]
+        counters.clear()
+        model = torch.compile(model, mode=job.mode, dynamic=False, fullgraph=True)  # type: ignore[assignment]
     with torch.inference_mode():
         batches = [torch.from_numpy(batch).to(device) for batch in _batches(subject.pixels, bare.batch_size)]
         found = np.concatenate([model(batch).float().cpu().numpy() for batch in batches])[: len(subject.pixels)]
@@ -148,9 +150,15 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
             "p99_ms": timed.summary.p99_ms,
             "samples": timed.summary.count,
             "is_steady": timed.is_steady,
-            "note": "TF32 off, cudnn.benchmark on" + (f", mode {job.mode}" if job.runtime == "torch.compile" else ""),
+            "note": "TF32 off, cudnn.benchmark on" + (_compiled_note(job) if job.runtime == "torch.compile" else ""),
         }
     )
+
+
+def _compiled_note(job: TorchJob) -> str:
+    """Return the mode, and whether CUDA graphs that it promises were left out, which PyTorch tells nobody else."""
+    skipped = counters["inductor"]["cudagraph_skips"]
+    return f", mode {job.mode}" + (f", CUDA graphs skipped {skipped} times" if skipped else "")
 
 
 def _batches(pixels: NDArray[np.uint8], batch_size: int) -> list[NDArray[np.uint8]]:
