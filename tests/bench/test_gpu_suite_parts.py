@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from networks import PIXELS, SPEC, convnext_of
 from torch import nn
 
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun, ParityPass
@@ -14,13 +16,14 @@ from gi_edge.artifacts.speed import SpeedRun, Startup, WarmUp
 from gi_edge.metrics.classification import classification_from_labels
 from gi_edge.metrics.gate import Answers, Origin, verdict_from_answers
 from gi_edge.metrics.latency import latency_summary
+from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge_bench.environment import environment_now
 from gpu_suite.bench_runs import Target, bench_rows, rows_from_run
 from gpu_suite.ceilings import copy_ceiling, matrix_ceiling, measured_ceilings, set_tf32
 from gpu_suite.commands import Done, run_module
 from gpu_suite.options import Options
 from gpu_suite.timing import is_settled, time_call, timed_call
-from gpu_suite.torch_runs import rows_from_output
+from gpu_suite.torch_runs import Subject, TorchJob, measured_row, rows_from_output
 from gpu_suite.values import Ceiling, Ceilings, Row, Work
 from gpu_suite.work import bytes_per_image, rated, work_of_architecture, work_of_module
 
@@ -138,6 +141,55 @@ def test_what_a_failed_command_said(tmp_path):
     assert missing.reason.endswith("No module named no_such_module")
     assert Done("x", 1, "", "a\nerror: why\nafter\n", 1).reason == "exit code 1: error: why"
     assert Done("x", -11, "", "", 1).reason == "ended by signal 11: it said nothing"
+
+
+def subject_of_network():
+    model = convnext_of("convnextv2_tiny")
+    pixels = PIXELS[:4]
+    logits = logits_of(PixelClassifier(model, SPEC), pixels)
+    return Subject(model, SPEC, pixels, logits.argmax(axis=1), logits, ("a", "b", "c", "d"), 1.0)
+
+
+def job_of(seconds=0.001):
+    nowhere = Path("nowhere")
+    return TorchJob(
+        model="tiny",
+        adapter=nowhere,
+        data=nowhere,
+        weights=nowhere,
+        runtime="PyTorch eager",
+        mode="default",
+        device="cpu",
+        seconds=seconds,
+        rows=(),
+    )
+
+
+@pytest.mark.parametrize("network", ["timm", "deployed"])
+@pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-4), ("bf16", 1e-3, 0.1)])
+def test_pytorch_answers_as_the_trained_model(network, precision, least, most):
+    subject = subject_of_network()
+    before = {name: tensor.clone() for name, tensor in subject.merged.state_dict().items()}
+    row = measured_row(job_of(), subject, (network, precision, 3))
+    assert row.reason is None
+    assert (row.network, row.precision, row.batch_size, row.frames, row.flips) == (network, precision, 3, 4, 0)
+    assert least <= row.max_abs_error / abs(subject.logits).max() <= most
+    assert row.note == "TF32 off, cudnn.benchmark on"
+    after = subject.merged.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_a_row_that_pytorch_refuses_has_its_reason(monkeypatch):
+    subject = subject_of_network()
+    assert measured_row(job_of(), subject, ("timm", "int8", 1)).reason.startswith("PyTorch runs no int8 here")
+
+    def no_room(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr("gpu_suite.torch_runs.time_call", no_room)
+    row = measured_row(job_of(), subject, ("timm", "fp32", 2))
+    assert row.reason == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
+    assert row.images_per_second is None
 
 
 def test_lines_that_were_cut_off_are_no_rows():
