@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from gi_edge.errors import GiEdgeError
 from gi_edge.files import write_atomic
@@ -33,6 +35,11 @@ def measure(options: Options, root: Path, output: Path | None) -> Path:
     return path
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Let a kill end the running commands too, as Ctrl-C does: they would keep the GPU busy."""
+    raise KeyboardInterrupt
+
+
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Rows that did not run are no error of the suite."""
     given = vars(parser().parse_args(words))
@@ -44,6 +51,9 @@ def main(words: list[str] | None = None) -> int:
         else:
             with tempfile.TemporaryDirectory() as folder:
                 path = measure(options, Path(folder), given["output"])
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted; rows measured before are in the result file. To mend: the same command\n")
+        return 1
     except GiEdgeError as error:
         sys.stderr.write(f"error: {error.message}. To mend: {error.fix}\n")
         return error.exit_code
@@ -52,4 +62,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main())

@@ -17,6 +17,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _IMPORTED = (_REPOSITORY, *(_REPOSITORY / name for name in ("training", "export", "bench")))
 """Folders that Python imports this repository from, installed or not."""
 _LONGEST_REASON = 300
+_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def run_module(
         start_new_session=True,
     )
     timed_out = False
+    _running.add(process)
     try:
         out, err = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
@@ -76,7 +78,15 @@ def run_module(
     except BaseException:
         _end(process)
         raise
+    finally:
+        _running.discard(process)
     return Done(text, process.returncode, out, err, time.perf_counter() - started, timed_out)
+
+
+def end_all() -> None:
+    """End every command that runs now, in whatever thread: each leads a group of its own, so no signal reaches it."""
+    for process in tuple(_running):
+        _end(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

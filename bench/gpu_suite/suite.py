@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.session import has_cuda_device
 from gi_edge_bench.environment import environment_now
 from gpu_suite.bench_runs import BenchRuntime, Target, bench_rows
-from gpu_suite.commands import Done, run_module
+from gpu_suite.commands import Done, end_all, run_module
 from gpu_suite.options import Options, Part
 from gpu_suite.place import WEIGHTS_NOTE, Place, engine_words, export_words, train_words, write_inputs
 from gpu_suite.torch_runs import Runtime, TorchJob, rows_from_output
@@ -59,6 +59,7 @@ class Suite:
         self.ceilings: Ceilings | None = None
         self.steps: list[Step] = []
         self.rows: list[Row] = []
+        self.is_stopped = False
         self.why_no_bundle: dict[tuple[str, Precision], str] = {}
 
     def run(self) -> SuiteResult:
@@ -84,13 +85,23 @@ class Suite:
         """Train and export what the workspace has not, all at once: an export leaves most cores idle, none is timed."""
         models = self.options.models
         with ThreadPoolExecutor(max_workers=2 * len(models)) as pool:
-            list(pool.map(self._train, models))
+            training = [pool.submit(self._train, model) for model in models]
+            self._wait(training)
             trained = [model for model in models if with_bundles and self.place.adapter(model).exists()]
             exports = [pool.submit(self._export_floats, model) for model in trained]
             if "int8" in self.options.precisions:
                 exports += [pool.submit(self._export, model, f"{model}-int8", ("int8",)) for model in trained]
-            for export in exports:
-                export.result()
+            self._wait(exports)
+
+    def _wait(self, futures: list[Future[None]]) -> None:
+        """Wait for commands in other threads; an interrupt ends them, and they start no others."""
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            self.is_stopped = True
+            end_all()
+            raise
 
     def _train(self, model: str) -> None:
         if not self.place.adapter(model).exists():
@@ -195,6 +206,8 @@ class Suite:
 
     def _step(self, module: str, words: list[str], title: str) -> Done:
         """Run one command, no longer than what is left of the time, and take note of it."""
+        if self.is_stopped:
+            raise KeyboardInterrupt
         limit = min(60 * self.options.command_minutes, max(self._left_s(), 30.0))
         sys.stderr.write(f"$ {title}\n")
         done = run_module(module, words, self.place.root, limit, _EXACT if module == "gi_edge" else {})

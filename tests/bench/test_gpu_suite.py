@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +209,27 @@ def test_options_are_checked(capsys):
 
 def test_file_names():
     assert file_name_of("NVIDIA H100 80GB HBM3") == "gpu_suite_nvidia_h100_80gb_hbm3.json"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads the children in /proc")
+def test_a_kill_ends_the_running_command_too(tmp_path):
+    words = [*WORDS.split(), "--only", "ceilings", "--seconds", "60", "--workspace", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpu_suite", *words, "--output", str(tmp_path / "out.json")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() == "$ ceilings\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        end = time.monotonic() + 30
+        while not (child := children.read_text(encoding="ascii").strip()) and time.monotonic() < end:
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert child.isdigit()
+    assert process.returncode == 1
+    assert err.startswith("error: interrupted;")
+    assert not Path(f"/proc/{child}").exists()
