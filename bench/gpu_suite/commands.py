@@ -77,6 +77,7 @@ def run_module(
         out, err = process.communicate()
     except BaseException:
         _end(process)
+        process.communicate()
         raise
     finally:
         _running.discard(process)
