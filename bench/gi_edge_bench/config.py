@@ -29,8 +29,8 @@ class BenchSettings(Value):
     scenarios: tuple[Scenario, ...] = Field(default=("single-stream", "offline", "paced", "multi-stream"), min_length=1)
     regions: tuple[Region, ...] = ()
     """What one sample spans; empty: host in every scenario, and device and file in single-stream too."""
-    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(8,), min_length=1)
-    """Of the offline scenario; the size that answers most images per second is looked for besides."""
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Of the offline scenario; empty: 8, and the size that answers most images per second, which is looked for."""
     streams: tuple[Annotated[int, Field(ge=2)], ...] = Field(default=(2,), min_length=1)
     """Callers at once, one multi-stream scenario each."""
     frame_rates: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(default=(25, 30, 60), min_length=1)

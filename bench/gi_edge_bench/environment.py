@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import gi_edge
 from gi_edge.artifacts.environment import Environment, Gpu, GpuState
 from gi_edge.artifacts.manifest import package_versions
 from gi_edge.runtime.device import cuda_device
+from gi_edge.runtime.machine import this_machine
 from gi_edge.runtime.nvml import NvmlGpu, gpu_from_nvml, state_from_nvml
 from gi_edge_bench import machine
 
@@ -40,24 +40,31 @@ def moment_now(gpu: NvmlGpu | None, *, computes: bool) -> Moment:
 
 def environment_of(gpu: NvmlGpu | None, before: Moment, after: Moment) -> Environment:
     """Describe this machine with its state before and after the runs."""
+    here = this_machine()
     return Environment(
-        platform=platform.platform(),
-        cpu=machine.cpu_model(),
-        architecture=platform.machine(),
-        logical_cpus=machine.logical_cpus(),
+        platform=here.system,
+        cpu=here.cpu,
+        architecture=here.architecture,
+        logical_cpus=here.logical_cpus,
         memory_bytes=machine.memory_bytes(),
         cpu_governor=machine.governor(),
         load_before=before.load,
         load_after=after.load,
         gpus=_gpus(gpu, before, after),
         container=machine.container(),
-        board=machine.board(),
-        python=platform.python_version(),
+        board=here.board_text,
+        python=here.python,
         packages=package_versions(_PACKAGES),
         providers=_providers(),
         thread_variables={name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
         git_revision=git_revision(Path(gi_edge.__path__[0]).parent),
     )
+
+
+def environment_now() -> Environment:
+    """Describe this machine as it is; for benchmarks that watch no GPU."""
+    now = moment_now(None, computes=False)
+    return environment_of(None, now, now)
 
 
 def git_revision(folder: Path) -> str | None:

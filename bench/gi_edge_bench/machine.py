@@ -1,9 +1,8 @@
-"""What the kernel says of this machine: processor, memory, load, container, board. Linux; elsewhere most is None."""
+"""What the kernel says of this machine's state: memory, load, clock, container. Linux; elsewhere most is None."""
 
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import sys
 from dataclasses import dataclass
@@ -22,20 +21,6 @@ class CpuTimes:
     wall_seconds: float
     cpus: int
     """Those that the first number is of."""
-
-
-def cpu_model(root: Path = Path("/")) -> str:
-    """Return the processor's name; on ARM boards the kernel gives it as Model or not at all."""
-    fields: dict[str, str] = {}
-    for line in _lines(root / "proc/cpuinfo"):
-        name, _, value = line.partition(":")
-        fields[name.strip()] = value.strip()
-    return fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
-
-
-def logical_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes(root: Path = Path("/")) -> int | None:
@@ -70,16 +55,6 @@ def container(root: Path = Path("/")) -> str | None:
             return kind
     groups = " ".join(_lines(root / "proc/1/cgroup"))
     return next((kind for kind in _CONTAINER_GROUPS if kind in groups), None)
-
-
-def board(root: Path = Path("/")) -> str | None:
-    """Return the model of a board, with the release of Linux for Tegra where it is a Jetson."""
-    model = (_first_line(root / "proc/device-tree/model") or "").strip("\0 ")
-    release = _first_line(root / "etc/nv_tegra_release") or ""
-    # Such as "# R36 (release), REVISION: 4.3, GCID: ..., BOARD: ..."
-    parts = [part.strip("# ").replace(" (release)", "") for part in release.split(",")[:2]]
-    l4t = f"L4T {'.'.join(part.removeprefix('REVISION: ') for part in parts)}" if len(parts) == 2 else ""
-    return ", ".join(filter(None, (model, l4t))) or None
 
 
 def cpu_times(wall_seconds: float, root: Path = Path("/")) -> CpuTimes | None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gi_edge.artifacts.bundle import Bundle
+from gi_edge.artifacts.bundle import Bundle, model_sha256
 from gi_edge.artifacts.results import Comparison, ParityPass
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
-from gi_edge.files import sha256_file
 from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.alike import unlike_reasons
 from gi_edge.metrics.classification import Classification, classification_from_labels
@@ -84,7 +83,7 @@ def parity_pass(model: OpenModel, bundle: Bundle, held_out: HeldOut, logits: NDA
         return classification_from_labels(reference.labels, answers.argmax(axis=1), classes, majority)
 
     origin = Origin(
-        file_sha256=sha256_file(model.file),
+        file_sha256=model_sha256(model.file),
         computed_by=f"{session.runtime}, {session.provider}",
         computes_precision=precision not in ("fp16", "bf16") or not session.widens_half,
     )

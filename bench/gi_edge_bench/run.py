@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 
-from gi_edge.artifacts.bundle import Bundle, read_bundle
+from gi_edge.artifacts.bundle import Bundle, model_sha256, read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun, NodePlacement
 from gi_edge.artifacts.speed import SpeedRun, Startup
@@ -105,7 +105,7 @@ def _model_runs(
         yield ModelRun(
             precision=candidate.precision,
             file=model.file.relative_to(bundle.path).as_posix(),
-            sha256=sha256_file(model.file),
+            sha256=model_sha256(model.file),
             size_bytes=model.file.stat().st_size,
             runtime=session.runtime,
             provider=session.provider,

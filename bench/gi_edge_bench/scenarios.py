@@ -16,6 +16,7 @@ from gi_edge_bench.energy import Meter
 from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another, several_at_once, warm_up
 
 _TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+_USUAL_BATCH = 8
 _TRIAL = Extent(seconds=0.25, calls=3, limit_seconds=3.0)
 _WORTH = 1.05
 """A larger batch must answer so many times the images per second to count as better; beyond it is noise."""
@@ -84,8 +85,10 @@ def _plans(settings: BenchSettings, scenario: Scenario, region: Region, subject:
             f"the engine takes at most {largest} frames at once, not {too_large[0]}",
             fix=f"--batch-size {largest}, or build it for more: gi-edge engine NAME --batch 1:8:{too_large[0]} --force",
         )
+    if settings.batch_sizes:
+        return [Plan(scenario, region, size) for size in settings.batch_sizes]
     best, tried = best_batch_size(subject, region)
-    sizes = dict.fromkeys((*settings.batch_sizes, best))
+    sizes = dict.fromkeys((min(_USUAL_BATCH, largest or _USUAL_BATCH), best))
     note = f"most images per second of the batch sizes {', '.join(map(str, tried))}"
     return [Plan(scenario, region, size, note=note if size == best else "") for size in sizes]
 

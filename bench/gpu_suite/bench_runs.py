@@ -32,11 +32,15 @@ class Target(NamedTuple):
 def bench_words(target: Target, options: Options, sizes: Sequence[int]) -> list[str]:
     """Return the command that measures one model of a bundle: the one place that knows bench's options."""
     words = ["bench", target.bundle, "--precision", target.precision, "--allow-undecided", "--json"]
-    words += ["--provider", options.device] if target.runtime == "onnxruntime" else ["--runtime", target.runtime]
-    for size in sizes:
+    words += ["--runtime", target.runtime]
+    words += ["--provider", options.device] if target.runtime == "onnxruntime" else []
+    is_single = list(sizes) == [1]
+    words += ["--scenario", "single-stream" if is_single else "offline", "--region", "device", "--region", "host"]
+    for size in () if is_single else sizes:
         words += ["--batch-size", str(size)]
-    count = MINIMUM_COUNT["p99"] if list(sizes) == [1] else 16
-    words += ["--minimum-seconds", f"{options.seconds:g}", "--minimum-count", str(count)]
+    count = MINIMUM_COUNT["p99"] if is_single else 16 * max(sizes)
+    words += ["--minimum-seconds", f"{options.seconds:g}", "--minimum-count", str(count), "--no-pictures"]
+    words += ["--maximum-seconds", f"{4 * options.seconds:g}", "--idle-gap-ms", "0"]
     return [*words, "--warmup-seconds", f"{options.seconds:g}"]
 
 

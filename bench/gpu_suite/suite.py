@@ -16,7 +16,7 @@ from gi_edge.artifacts.manifest import package_versions
 from gi_edge.data.synthetic import CLASSES
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.metrics.parity import Precision
-from gi_edge.runtime.session import has_cuda_device
+from gi_edge.runtime.device import has_cuda_device
 from gi_edge_bench.environment import environment_now
 from gpu_suite.bench_runs import BenchRuntime, Target, bench_rows
 from gpu_suite.commands import Done, end_all, run_module

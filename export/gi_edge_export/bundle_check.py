@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.bundle import LABELS_FILE, PREPROCESS_FILE, Bundle, ModelEntry, read_bundle
+from gi_edge.artifacts.bundle import LABELS_FILE, PREPROCESS_FILE, Bundle, ModelEntry, model_sha256, read_bundle
 from gi_edge.artifacts.engine import engine_folders, read_engine
 from gi_edge.artifacts.manifest import ENGINES_FOLDER, MANIFEST
 from gi_edge.config import Value, json_from_value
@@ -123,7 +123,7 @@ def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
 
 
 def _verdict(bundle: Bundle, model: ModelEntry) -> str:
-    found = sha256_file(bundle.path / model.path)
+    found = model_sha256(bundle.path / model.path)
     _agree("the file that the verdict is about, its sha256", model.verdict.file_sha256, found)
     if model.verdict.status == "fail":
         raise _wrong(f"the export's verdict is fail: {'; '.join(model.verdict.reasons)}")

@@ -12,8 +12,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from torch import nn
 
+from gi_edge.artifacts.bundle import model_sha256
 from gi_edge.errors import GateError
-from gi_edge.files import sha256_file
 from gi_edge.metrics.agreement import parity_from_logits
 from gi_edge.metrics.gate import Answers, Origin, verdict_from_answers
 from gi_edge.metrics.limits import limit_checks
@@ -74,7 +74,7 @@ def check_model(
         device = next(classifier.parameters()).device.type
         answers = replace(answers, candidate=logits_of(classifier, trained.pixels))
         computed_by = f"PyTorch on {device}, computing in half precision"
-    verdict = verdict_from_answers(precision, answers, Origin(sha256_file(path), computed_by, True))
+    verdict = verdict_from_answers(precision, answers, Origin(model_sha256(path), computed_by, True))
     file_parity = parity_from_logits(trained.logits, of_file, trained.temperature)
     translated = [check.reason for check in limit_checks(precision, file_parity) if check.outcome == "fail"]
     _refuse(verdict, translated, allow_undecided=allow_undecided)

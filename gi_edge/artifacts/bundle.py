@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
 from gi_edge.errors import ArtifactError
+from gi_edge.files import sha256_file
 from gi_edge.metrics.parity import Parity, Precision
 from gi_edge.metrics.verdict import Verdict
 
@@ -123,6 +125,12 @@ def models_for(models: Sequence[ModelEntry], runtime: Dialect) -> tuple[ModelEnt
         if dialect == runtime or (runtime == "onnxruntime" and entry.precision not in found):
             found[entry.precision] = entry
     return tuple(found.values())
+
+
+def model_sha256(path: Path) -> str:
+    """Return the sha256 of a model file; with weights in a second file, PATH.data, that of both sums, one a line."""
+    sums = [sha256_file(part) for part in (path, path.with_name(f"{path.name}.data")) if part.is_file()]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def read_bundle(path: Path) -> Bundle:

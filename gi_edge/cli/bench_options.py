@@ -51,7 +51,9 @@ _SPEED = (
         multiple=True,
         help="What a sample spans: computing alone, host memory to host memory, or an image file to its label.",
     ),
-    click.option("--batch-size", "batch_sizes", type=int, multiple=True, help="Of offline; the best is found besides."),
+    click.option(
+        "--batch-size", "batch_sizes", type=int, multiple=True, help="Of offline; 8 and the best found unless given."
+    ),
     click.option(
         "--frame-rate", "frame_rates", type=float, multiple=True, help="Of paced: 25, 30 and 60 unless given."
     ),

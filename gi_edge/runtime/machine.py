@@ -9,9 +9,9 @@ from pathlib import Path
 
 from gi_edge.config import Value
 
-_BOARD = Path("/proc/device-tree/model")
-_TEGRA = Path("/etc/nv_tegra_release")
-_CPU = Path("/proc/cpuinfo")
+_BOARD = "proc/device-tree/model"
+_TEGRA = "etc/nv_tegra_release"
+_CPU = "proc/cpuinfo"
 
 
 class Machine(Value):
@@ -29,15 +29,20 @@ class Machine(Value):
     """Those that this process may use."""
     python: str
 
+    @property
+    def board_text(self) -> str | None:
+        """Board and release in one line."""
+        return ", ".join(filter(None, (self.board, self.l4t and f"L4T {self.l4t}"))) or None
 
-def this_machine() -> Machine:
-    """Describe this machine."""
+
+def this_machine(root: Path = Path("/")) -> Machine:
+    """Describe this machine; root is where its files lie."""
     return Machine(
         system=platform.platform(),
         architecture=platform.machine(),
-        board=_text(_BOARD).strip("\0\n ") or None,
-        l4t=l4t_from_text(_text(_TEGRA)),
-        cpu=_cpu(),
+        board=_text(root / _BOARD).strip("\0\n ") or None,
+        l4t=l4t_from_text(_text(root / _TEGRA)),
+        cpu=_cpu(root),
         logical_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         python=platform.python_version(),
     )
@@ -49,9 +54,9 @@ def l4t_from_text(text: str) -> str | None:
     return f"{found.group(1)}.{found.group(2)}" if found else None
 
 
-def _cpu() -> str:
+def _cpu(root: Path) -> str:
     """Return the model's name; an ARM kernel tells none, then the board or the architecture has to do."""
-    names = re.findall(r"^model name\s*:\s*(.+)$", _text(_CPU), re.MULTILINE)
+    names = re.findall(r"^model name\s*:\s*(.+)$", _text(root / _CPU), re.MULTILINE)
     return str(names[0]).strip() if names else platform.processor() or platform.machine()
 
 

@@ -16,6 +16,7 @@ from gi_edge.artifacts.environment import GpuState
 from gi_edge.artifacts.results import BundleRun
 from gi_edge.artifacts.speed import WarmUp
 from gi_edge.progress import Silent
+from gi_edge.runtime.machine import this_machine
 from gi_edge.runtime.nvml import NvmlGpu
 from gi_edge_bench import machine
 from gi_edge_bench.energy import Meter
@@ -62,13 +63,13 @@ def test_boards_governor_memory_and_processor(tmp_path):
             "proc/cpuinfo": "processor\t: 0\nmodel name\t: Cortex-A78AE\n",
         },
     )
-    assert machine.board(root) == "NVIDIA Jetson Orin Nano Developer Kit, L4T R36.4.3"
+    assert this_machine(root).board_text == "NVIDIA Jetson Orin Nano Developer Kit, L4T 36.4.3"
     assert machine.governor(root) == "schedutil"
     assert machine.memory_bytes(root) == 7802880 * 1024
     assert machine.peak_memory_bytes(root) == 2048 * 1024
-    assert machine.cpu_model(root) == "Cortex-A78AE"
+    assert this_machine(root).cpu == "Cortex-A78AE"
     bare = tmp_path / "bare"
-    assert (machine.board(bare), machine.governor(bare), machine.memory_bytes(bare)) == (None, None, None)
+    assert (this_machine(bare).board_text, machine.governor(bare), machine.memory_bytes(bare)) == (None, None, None)
     assert machine.peak_memory_bytes(bare) > 10e6  # by getrusage
 
 

@@ -16,8 +16,10 @@ from networks import GENERIC, PIXELS, SPEC, convnext_of, generic_of
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
+from gi_edge.artifacts.bundle import model_sha256
 from gi_edge.data.preprocess import images_from_pixels
 from gi_edge.errors import GateError, ModelError, RuntimeUnavailableError
+from gi_edge.files import sha256_file
 from gi_edge.metrics.calibration import softmax
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.runtime.onnxruntime import open_session
@@ -194,6 +196,11 @@ def test_weights_above_the_limit_of_protobuf_go_into_a_second_file(exported, tmp
     answers = [open_session(path, "cpu").run(PIXELS) for path in (folder / "fp32.onnx", tmp_path / "split.onnx")]
     assert np.array_equal(*answers)
     check_graph_precision(onnx.load(tmp_path / "split.onnx", load_external_data=False), "fp32")
+    assert model_sha256(folder / "fp32.onnx") == sha256_file(folder / "fp32.onnx")
+    both = model_sha256(tmp_path / "split.onnx")
+    weights = tmp_path / "split.onnx.data"
+    weights.write_bytes(weights.read_bytes()[::-1])
+    assert model_sha256(tmp_path / "split.onnx") != both
 
 
 def test_files_carry_their_properties_and_nothing_of_this_machine(exported):

@@ -21,7 +21,14 @@ _PATIENCE = timedelta(hours=12)
 
 
 def device_from_name(name: str) -> torch.device:
-    """Return the device of "auto", "cpu" or "cuda". Raises: RuntimeUnavailableError where there is no CUDA."""
+    """Return the device of "auto", "cpu" or "cuda", where fp32 then means fp32.
+
+    PyTorch's own default lets cuDNN round the factors of fp32 convolutions to TF32's 10-bit mantissa.
+
+    Raises: RuntimeUnavailableError where there is no CUDA.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     if name == "cuda" and not torch.cuda.is_available():
         raise RuntimeUnavailableError("PyTorch finds no CUDA device here", fix="--device cpu")
     if name == "auto":
