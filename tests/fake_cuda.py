@@ -47,6 +47,9 @@ class Driver:
     def __init__(self, room=1 << 30):
         self.calls, self.log, self.live, self.room = Counter(), [], {}, room
         self._entered = threading.local()
+        self._primary, self._retained = None, 0
+        self.faults = []
+        """What was destroyed without a context; a real driver ends the process, or leaks."""
         self._next = 0x1000
         self.clock = 0.0
         self.lock = threading.Lock()
@@ -78,8 +81,8 @@ class Driver:
         def call(*arguments):
             self.calls[name] += 1
             self.log.append(name)
-            free = name in ("cuInit", "cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent")
-            if not free and not getattr(self._entered, "context", None):
+            free = name.startswith(("cuInit", "cuDevice", "cuCtx"))
+            if not free and not self.is_entered():
                 return (Result.CUDA_ERROR_INVALID_CONTEXT, None)
             answer = function(*arguments)
             return answer if isinstance(answer, tuple) else (Result.CUDA_SUCCESS, answer)
@@ -93,15 +96,35 @@ class Driver:
     def _cuDeviceGet(self, index):
         return index
 
+    def is_entered(self):
+        """Whether the calling thread has a context that lives."""
+        context = getattr(self._entered, "context", 0)
+        return bool(context) and context in self.live
+
+    def destroyed(self, thing):
+        """Note what is destroyed where no context lives; TensorRT's things call this."""
+        if not self.is_entered():
+            self.faults.append(f"{thing} destroyed without a context")
+
     def _cuDevicePrimaryCtxRetain(self, device):
-        return self._made("context", device)
+        self._retained += 1
+        if self._retained == 1:
+            self._primary = self._made("context", device)
+        return self._primary
 
     def _cuDevicePrimaryCtxRelease(self, device):
-        handle = next(key for key, (kind, _) in self.live.items() if kind == "context")
-        return self._freed(handle, "context")
+        self._retained -= 1
+        return (Result.CUDA_SUCCESS,) if self._retained else self._freed(self._primary, "context")
+
+    def _cuDevicePrimaryCtxGetState(self, device):
+        return (Result.CUDA_SUCCESS, 0, int(self._retained > 0))
+
+    def _cuCtxGetCurrent(self):
+        return getattr(self._entered, "context", 0)
 
     def _cuCtxSetCurrent(self, context):
-        self.of(context, "context")
+        if context:
+            self.of(context, "context")
         self._entered.context = context
         return (Result.CUDA_SUCCESS,)
 

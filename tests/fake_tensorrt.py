@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,9 @@ class Context:
 
     def __init__(self, engine):
         self.engine, self.addresses, self.count, self.busy = engine, {}, None, 0
+
+    def __del__(self):
+        self.engine.driver.destroyed("an execution context")
 
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
@@ -51,8 +55,9 @@ class Engine:
     """A deserialised plan; a plan is JSON here."""
 
     def __init__(self, driver, text):
+        self.driver = driver
         told = json.loads(text)
-        self.driver, self.input = driver, told.get("input", "pixels")
+        self.input = told.get("input", "pixels")
         self.smallest, self.largest = told.get("batch", [1, 4])
         self.shape_range = range(self.smallest, self.largest + 1)
         size = told.get("size", 32)
@@ -63,6 +68,9 @@ class Engine:
         self.fails, self.spoils_captures = told.get("fails", False), told.get("spoils", False)
         self.contexts, self.no_room = 0, told.get("no_room", False)
         self.num_io_tensors = len(self.shapes)
+
+    def __del__(self):
+        self.driver.destroyed("an engine")
 
     def get_tensor_name(self, index):
         return list(self.shapes)[index]
@@ -91,16 +99,20 @@ class Logger:
 
 
 def tensorrt_module(driver, version="10.3.0"):
-    """A module tensorrt whose engines compute on the fake driver; .runtimes keeps the runtimes that were made."""
-    module = SimpleNamespace(__version__=version, ILogger=Logger, runtimes=[], engines=[])
+    """A module tensorrt whose engines compute on the fake driver."""
+    module = SimpleNamespace(__version__=version, ILogger=Logger)
     module.TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
 
     class Runtime:
         engine_host_code_allowed = True
 
         def __init__(self, log):
-            self.log = log
-            module.runtimes.append(self)
+            self.log, self.made = log, lambda: None
+
+        def __del__(self):
+            driver.destroyed("a runtime")
+            if self.made() is not None:
+                driver.faults.append("a runtime destroyed before its engine")
 
         def deserialize_cuda_engine(self, content):
             assert self.engine_host_code_allowed is False, "host code must be off before an engine is loaded"
@@ -109,7 +121,7 @@ def tensorrt_module(driver, version="10.3.0"):
             except ValueError:
                 self.log.log("Severity.ERROR", "magic tag does not match")
                 return None
-            module.engines.append(engine)
+            self.made = weakref.ref(engine)
             return engine
 
     module.Runtime = Runtime

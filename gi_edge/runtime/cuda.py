@@ -8,7 +8,8 @@ The device is the first one; CUDA_VISIBLE_DEVICES chooses another. Its primary c
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,22 @@ class Cuda:
         """Let the calling thread use the device; each thread must, before anything else."""
         self._call("cuCtxSetCurrent", self._context)
 
-    def close(self) -> None:
-        """Give the context back; whatever was made in it must have been freed."""
-        self._call("cuDevicePrimaryCtxRelease", self._device)
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Let the thread free, within, whatever was made in the context; then give the context back.
+
+        The thread is left as it was found, unless that was in a context which is gone then: a finaliser runs in any
+        thread at any time, in the midst of the calls of another session too.
+        """
+        before = self._call("cuCtxGetCurrent")
+        self.enter()
+        try:
+            yield
+        finally:
+            self._call("cuCtxSetCurrent", 0)
+            self._call("cuDevicePrimaryCtxRelease", self._device)
+            if int(before) != int(self._context) or self._call("cuDevicePrimaryCtxGetState", self._device):
+                self._call("cuCtxSetCurrent", before)
 
     def device_memory(self, size_bytes: int) -> Any:  # noqa: ANN401
         """Allocate on the device."""
@@ -122,7 +136,7 @@ class Cuda:
             )
         if int(code):
             raise RuntimeUnavailableError(f"CUDA failed: {name} gave {code.name}", fix="gi-edge doctor")
-        return values[0] if values else None
+        return values[-1] if values else None  # of the context's state the flags come first
 
 
 def open_cuda(runtime: RuntimeName) -> Cuda:

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.runtime.cuda import Cuda
-
-LOGITS = "logits"
-_TYPES: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype(np.float32), "UINT8": np.dtype(np.uint8)}
-
-
-@dataclass(frozen=True)
-class EngineTensor:
-    """An input or output of an engine."""
-
-    name: str
-    is_input: bool
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    """Without the batch."""
-
-    def nbytes(self, count: int) -> int:
-        """Bytes of so many rows."""
-        return count * math.prod(self.shape) * self.dtype.itemsize
-
-
-@dataclass(frozen=True)
-class LoadedEngine:
-    """A deserialised engine; log and runtime own what it uses, so they are kept beside it."""
-
-    log: Any
-    runtime: Any
-    engine: Any
-    input: EngineTensor
-    outputs: tuple[EngineTensor, ...]
-    smallest: int
-    largest: int
-    """Batch sizes of its profile."""
-
-    @property
-    def classes(self) -> int:
-        """Length of a row of logits."""
-        return next(tensor.shape[0] for tensor in self.outputs if tensor.name == LOGITS)
+from gi_edge.runtime.loaded_engine import LOGITS, LoadedEngine
 
 
 class EngineLane:
@@ -61,10 +23,10 @@ class EngineLane:
         """Batch size and graph. One at a time: TensorRT wants a context per graph where shapes differ."""
         self._memory: dict[str, Any] = {}
         self._pinned: dict[str, NDArray[np.uint8]] = {}
-        self._context = loaded.engine.create_execution_context()
+        self._context = loaded.made.engine.create_execution_context()
         if self._context is None:
             raise RuntimeUnavailableError(
-                f"the engine has no room to run: {'; '.join(loaded.log.errors) or 'it did not say why'}",
+                f"the engine has no room to run: {'; '.join(loaded.made.log.errors) or 'it did not say why'}",
                 fix="end other programs on the GPU: nvidia-smi shows them",
             )
         self._stream = cuda.stream()
@@ -160,14 +122,4 @@ class EngineLane:
             self._graph = None
 
     def _told(self) -> str:
-        return "; ".join(self._loaded.log.errors) or "it did not say why"
-
-
-def dtype_from_engine(name: str, dtype: str) -> np.dtype[Any]:
-    """Return the numpy type of an engine's tensor. Raises: ArtifactError for one that no bundle of ours has."""
-    if dtype not in _TYPES:
-        raise ArtifactError(
-            f"the engine's tensor '{name}' is {dtype}, neither uint8 nor float32",
-            fix="gi-edge export again, then gi-edge engine BUNDLE --force",
-        )
-    return _TYPES[dtype]
+        return "; ".join(self._loaded.made.log.errors) or "it did not say why"

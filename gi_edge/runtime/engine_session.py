@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
-from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
+from gi_edge.errors import DataError
 from gi_edge.runtime.cuda import Cuda
-from gi_edge.runtime.engine_lane import LOGITS, EngineLane, EngineTensor, LoadedEngine, dtype_from_engine
-from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement
-from gi_edge.runtime.tensorrt import Toolkit, log_of
+from gi_edge.runtime.engine_lane import EngineLane
+from gi_edge.runtime.loaded_engine import Deserialised, deserialised, loaded_engine
+from gi_edge.runtime.session import FLOAT_INPUT, Bound, Placement
+from gi_edge.runtime.tensorrt import Toolkit
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,16 @@ class EngineSession:
         self._lock = threading.Lock()
         self._lanes: list[EngineLane] = []
         self._free: list[EngineLane] = []
-        self.close = weakref.finalize(self, _close, cuda, self._lanes)
+        made: list[Deserialised] = []
+        self.close = weakref.finalize(self, _close, cuda, self._lanes, made)
         """Free the memory; also done when the session is garbage. No call may be under way."""
-        self._loaded = _loaded(toolkit, plan)
-        self._give_back(self._take())
+        try:
+            made.append(deserialised(toolkit, plan.content, plan.build_command))
+            self._loaded = loaded_engine(toolkit, made[0], plan.build_command)
+            self._give_back(self._take())
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def placements(self) -> tuple[Placement, ...]:
@@ -151,38 +158,10 @@ class _BoundBatch:
         self._session = None
 
 
-def _close(cuda: Cuda, lanes: list[EngineLane]) -> None:
-    cuda.enter()
-    for lane in lanes:
-        lane.close()
-    cuda.close()
-
-
-def _loaded(toolkit: Toolkit, plan: Plan) -> LoadedEngine:
-    """Deserialise, with no code for the host allowed in the engine."""
-    log = log_of(toolkit)
-    runtime = toolkit.trt.Runtime(log)
-    runtime.engine_host_code_allowed = False
-    engine = runtime.deserialize_cuda_engine(plan.content)
-    if engine is None:
-        raise RuntimeUnavailableError(
-            f"{toolkit.text} does not load the engine: {'; '.join(log.errors) or 'it did not say why'}",
-            fix=f"{plan.build_command} --force",
-        )
-    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    tensors = [_tensor(toolkit, engine, name) for name in names]
-    inputs = [tensor for tensor in tensors if tensor.is_input]
-    outputs = tuple(tensor for tensor in tensors if not tensor.is_input)
-    if [tensor.name for tensor in inputs] not in ([PIXEL_INPUT], [FLOAT_INPUT]) or LOGITS not in names:
-        raise ArtifactError(
-            f"the engine has the tensors {', '.join(names)}, not {PIXEL_INPUT} or {FLOAT_INPUT} and {LOGITS}",
-            fix=f"{plan.build_command} --force",
-        )
-    smallest, _, largest = engine.get_tensor_profile_shape(inputs[0].name, 0)
-    return LoadedEngine(log, runtime, engine, inputs[0], outputs, int(smallest[0]), int(largest[0]))
-
-
-def _tensor(toolkit: Toolkit, engine: Any, name: str) -> EngineTensor:  # noqa: ANN401
-    is_input = engine.get_tensor_mode(name) == toolkit.trt.TensorIOMode.INPUT
-    dtype = dtype_from_engine(name, engine.get_tensor_dtype(name).name)
-    return EngineTensor(name, is_input, dtype, tuple(int(size) for size in engine.get_tensor_shape(name))[1:])
+def _close(cuda: Cuda, lanes: list[EngineLane], made: list[Deserialised]) -> None:
+    """The context goes last: what TensorRT made frees memory in it."""
+    with cuda.closing():
+        for lane in lanes:
+            lane.close()
+        for engine in made:
+            engine.close()

@@ -34,7 +34,10 @@ def session_of(driver, *, cuda_graph=False, **told):
 
 @pytest.fixture
 def driver():
-    return Driver()
+    driver = Driver()
+    yield driver
+    gc.collect()
+    assert driver.faults == []
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
@@ -98,6 +101,32 @@ def test_a_bound_batch_is_timed_on_the_device_and_copied_once(driver):
     bound.close()
     bound.close()
     assert "event" not in [kind for kind, _ in driver.live.values()]
+
+
+@pytest.mark.parametrize("end", ["close", "garbage", "cycle"])
+def test_the_engine_goes_before_the_context_does(driver, end):
+    session = session_of(driver)
+    bound = session.bind(PIXELS[:2])
+    bound.run()
+    bound.close()
+    if end == "close":
+        session.close()
+        assert (driver.live, driver.is_entered()) == ({}, False)
+    elif end == "cycle":
+        session.itself = session
+    session = bound = None
+    gc.collect()
+    assert (driver.live, driver.faults) == ({}, [])
+
+
+def test_the_end_of_a_session_leaves_another_ones_context_to_the_thread(driver):
+    other, session = session_of(driver), session_of(driver)
+    other._cuda.enter()
+    session.close()
+    assert driver.is_entered()
+    np.testing.assert_allclose(other.run(PIXELS[:1]), EXPECTED[:1], rtol=1e-5)
+    other.close()
+    assert (driver.live, driver.is_entered()) == ({}, False)
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
@@ -176,6 +205,7 @@ def test_pixels_of_another_size_or_type_are_refused(driver, pixels):
 def test_an_engine_that_is_none_of_ours_is_refused(driver, told, error, match):
     with pytest.raises(error, match=match):
         session_of(driver, **told)
+    assert (driver.live, driver.faults) == ({}, [])
 
 
 def test_a_plan_that_does_not_load_says_what_the_runtime_said(driver):
@@ -211,7 +241,7 @@ def test_the_real_bindings_have_what_is_called():
     """Only the names: without a GPU nothing more can be asked of them."""
     real = pytest.importorskip("cuda.bindings.driver", reason="the package cuda-bindings is not installed")
     called = set(re.findall(r'"(cu[A-Z]\w+)"', Path(cuda_module.__file__).read_text()))
-    assert len(called) == 25
+    assert len(called) == 27
     assert {name for name in called if not hasattr(real, name)} == set()
     assert {name for name in called if not hasattr(Driver, f"_{name}")} == set()
     mode = "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL"
