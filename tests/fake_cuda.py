@@ -21,6 +21,7 @@ class Result(IntEnum):
     CUDA_ERROR_INVALID_VALUE = 1
     CUDA_ERROR_OUT_OF_MEMORY = 2
     CUDA_ERROR_INVALID_CONTEXT = 201
+    CUDA_ERROR_LAUNCH_FAILED = 719
     CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
 
@@ -48,6 +49,8 @@ class Driver:
         self.calls, self.log, self.live, self.room = Counter(), [], {}, room
         self._entered = threading.local()
         self._primary, self._retained = None, 0
+        self.refuses = ()
+        """What fails with LAUNCH_FAILED, as all that begins so does once a kernel has failed."""
         self.faults = []
         """What was destroyed without a context; a real driver ends the process, or leaks."""
         self._next = 0x1000
@@ -84,6 +87,8 @@ class Driver:
             free = name.startswith(("cuInit", "cuDevice", "cuCtx"))
             if not free and not self.is_entered():
                 return (Result.CUDA_ERROR_INVALID_CONTEXT, None)
+            if name.startswith(tuple(self.refuses)):
+                return (Result.CUDA_ERROR_LAUNCH_FAILED, None)
             answer = function(*arguments)
             return answer if isinstance(answer, tuple) else (Result.CUDA_SUCCESS, answer)
 

@@ -38,11 +38,13 @@ class Context:
             found.capturing.append("spoilt")
             return True
 
-        def work():
-            shape = (count, *engine.shapes[engine.input][1:])
-            size = int(np.prod(shape)) * engine.types[engine.input].itemsize
-            pixels = memory[engine.input][:size].view(engine.types[engine.input]).reshape(shape)
-            axes = (1, 2) if engine.input == "pixels" else (2, 3)
+        name, dtype = engine.input, engine.types[engine.input]
+        shape = (count, *engine.shapes[name][1:])
+        axes = (1, 2) if name == "pixels" else (2, 3)
+
+        def work():  # a graph keeps it, and must not keep the engine
+            size = int(np.prod(shape)) * dtype.itemsize
+            pixels = memory[name][:size].view(dtype).reshape(shape)
             logits = pixels.astype(np.float32).mean(axis=axes) + np.array([1, 2, 3], np.float32)
             memory["logits"][: logits.nbytes] = logits.view(np.uint8).reshape(-1)
             driver.clock += 0.25 * count

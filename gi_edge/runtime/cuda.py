@@ -41,17 +41,17 @@ class Cuda:
         """Let the thread free, within, whatever was made in the context; then give the context back.
 
         The thread is left as it was found, unless that was in a context which is gone then: a finaliser runs in any
-        thread at any time, in the midst of the calls of another session too.
+        thread at any time, in the midst of the calls of another session too. A GPU that failed raises nothing here.
         """
-        before = self._call("cuCtxGetCurrent")
-        self.enter()
+        before = tried(self._call, "cuCtxGetCurrent") or 0
+        tried(self.enter)
         try:
             yield
         finally:
-            self._call("cuCtxSetCurrent", 0)
-            self._call("cuDevicePrimaryCtxRelease", self._device)
-            if int(before) != int(self._context) or self._call("cuDevicePrimaryCtxGetState", self._device):
-                self._call("cuCtxSetCurrent", before)
+            tried(self._call, "cuCtxSetCurrent", 0)
+            tried(self._call, "cuDevicePrimaryCtxRelease", self._device)
+            if int(before) != int(self._context) or tried(self._call, "cuDevicePrimaryCtxGetState", self._device):
+                tried(self._call, "cuCtxSetCurrent", before)
 
     def device_memory(self, size_bytes: int) -> Any:  # noqa: ANN401
         """Allocate on the device."""
@@ -137,6 +137,15 @@ class Cuda:
         if int(code):
             raise RuntimeUnavailableError(f"CUDA failed: {name} gave {code.name}", fix="gi-edge doctor")
         return values[-1] if values else None  # of the context's state the flags come first
+
+
+def tried(free: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+    """Call what frees something, and go on if it fails: a GPU that failed lets go of nothing, and the call that it
+    failed in has said so; what the others hold must still be freed."""
+    try:
+        return free(*arguments)
+    except RuntimeUnavailableError:
+        return None
 
 
 def open_cuda(runtime: RuntimeName) -> Cuda:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.errors import RuntimeUnavailableError
-from gi_edge.runtime.cuda import Cuda
+from gi_edge.runtime.cuda import Cuda, tried
 from gi_edge.runtime.loaded_engine import LOGITS, LoadedEngine
 
 
@@ -23,16 +23,17 @@ class EngineLane:
         """Batch size and graph. One at a time: TensorRT wants a context per graph where shapes differ."""
         self._memory: dict[str, Any] = {}
         self._pinned: dict[str, NDArray[np.uint8]] = {}
+        self._stream: Any = None
         self._context = loaded.made.engine.create_execution_context()
         if self._context is None:
             raise RuntimeUnavailableError(
-                f"the engine has no room to run: {'; '.join(loaded.made.log.errors) or 'it did not say why'}",
+                f"the engine has no room to run: {self._told()}",
                 fix="end other programs on the GPU: nvidia-smi shows them",
             )
-        self._stream = cuda.stream()
         try:
+            self._stream = cuda.stream()
             self._allocate()
-        except RuntimeUnavailableError:
+        except BaseException:
             self.close()
             raise
 
@@ -81,17 +82,20 @@ class EngineLane:
         self._cuda.wait_for(self._stream)
 
     def close(self) -> None:
-        """Free everything; the lane may not be used again."""
-        self.wait()
-        self._drop_graph()
+        """Free everything that the GPU still lets go of; the lane may not be used again."""
+        if self._stream is not None:
+            tried(self.wait)
+        tried(self._drop_graph)
         self._context = None
         for memory in self._memory.values():
-            self._cuda.free_device_memory(memory)
+            tried(self._cuda.free_device_memory, memory)
         for pinned in self._pinned.values():
-            self._cuda.free_host_memory(pinned)
+            tried(self._cuda.free_host_memory, pinned)
         self._memory.clear()
         self._pinned.clear()
-        self._cuda.free_stream(self._stream)
+        if self._stream is not None:
+            tried(self._cuda.free_stream, self._stream)
+            self._stream = None
 
     def _allocate(self) -> None:
         loaded = self._loaded
@@ -118,8 +122,8 @@ class EngineLane:
 
     def _drop_graph(self) -> None:
         if self._graph is not None:
-            self._cuda.free_graph(self._graph[1])
-            self._graph = None
+            graph, self._graph = self._graph[1], None
+            self._cuda.free_graph(graph)
 
     def _told(self) -> str:
         return "; ".join(self._loaded.made.log.errors) or "it did not say why"

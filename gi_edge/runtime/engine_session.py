@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
 from gi_edge.errors import DataError
-from gi_edge.runtime.cuda import Cuda
+from gi_edge.runtime.cuda import Cuda, tried
 from gi_edge.runtime.engine_lane import EngineLane
 from gi_edge.runtime.loaded_engine import Deserialised, deserialised, loaded_engine
 from gi_edge.runtime.session import FLOAT_INPUT, Bound, Placement
@@ -151,9 +151,9 @@ class _BoundBatch:
         """Give the context back; a second time does nothing."""
         if self._session is None:
             return
-        self._cuda.enter()
+        tried(self._cuda.enter)
         for event in self._events:
-            self._cuda.free_event(event)
+            tried(self._cuda.free_event, event)
         self._session._give_back(self._lane)
         self._session = None
 

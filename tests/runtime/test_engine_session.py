@@ -231,6 +231,33 @@ def test_a_full_gpu_is_told_and_nothing_stays_allocated(room):
     assert driver.live == {}
 
 
+@pytest.mark.parametrize("end", ["close", "garbage"])
+def test_a_gpu_that_failed_is_told_once_and_asked_to_free_everything(driver, end, capsys):
+    session = session_of(driver, cuda_graph=True)
+    session.run(PIXELS[:1])
+    bound = session.bind(PIXELS[:1])
+    driver.refuses = ("cuStream", "cuMem", "cuGraph", "cuEvent", "cuDevicePrimary")
+    with pytest.raises(RuntimeUnavailableError, match="gave CUDA_ERROR_LAUNCH_FAILED"):
+        session.run(PIXELS[:1])
+    driver.calls.clear()
+    bound.close()
+    if end == "close":
+        session.close()
+    session = bound = None
+    gc.collect()
+    freed = ("cuEventDestroy", "cuGraphExecDestroy", "cuMemFree", "cuMemFreeHost", "cuStreamDestroy")
+    assert [driver.calls[name] for name in (*freed, "cuDevicePrimaryCtxRelease")] == [2, 1, 3, 2, 1, 1]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("refused", ["cuStreamCreate", "cuMemHostAlloc"])
+def test_what_failed_at_the_start_is_told_and_not_what_failed_at_the_clearing_up(driver, refused):
+    driver.refuses = (refused, "cuStreamSynchronize")
+    with pytest.raises(RuntimeUnavailableError, match=f"{refused} gave"):
+        session_of(driver)
+    assert (driver.live, driver.faults) == ({}, [])
+
+
 def test_a_call_without_a_context_would_fail_here_as_in_cuda(driver):
     cuda = Cuda(driver)
     with pytest.raises(RuntimeUnavailableError, match="cuMemAlloc gave CUDA_ERROR_INVALID_CONTEXT"):
