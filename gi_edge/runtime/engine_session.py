@@ -45,7 +45,8 @@ class EngineSession:
         self.runtime = f"{toolkit.name} {toolkit.version}"
         self.provider: str = toolkit.name
         self._cuda = cuda
-        self._plan = plan
+        self._scaling = plan.scaling
+        self._build_command = plan.build_command
         self._cuda_graph = cuda_graph
         cuda.enter()
         self._lock = threading.Lock()
@@ -92,9 +93,9 @@ class EngineSession:
             wanted = f"{min(max(count, 1), loaded.smallest)}:{max(count, 1)}:{max(count, loaded.largest)}"
             raise DataError(
                 f"a batch of {count} was asked for, and the engine takes {loaded.smallest} to {loaded.largest}",
-                fix=f"a --batch-size in that range, or {self._plan.build_command} --batch {wanted} --force",
+                fix=f"a --batch-size in that range, or {self._build_command} --batch {wanted} --force",
             )
-        batch = images_from_pixels(pixels, self._plan.scaling) if loaded.input.name == FLOAT_INPUT else pixels
+        batch = images_from_pixels(pixels, self._scaling) if loaded.input.name == FLOAT_INPUT else pixels
         if batch.shape[1:] != loaded.input.shape or batch.dtype != loaded.input.dtype:
             raise DataError(
                 f"the engine takes {loaded.input.dtype} {list(loaded.input.shape)}, "

@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,15 @@ def test_threads_have_contexts_of_their_own_and_get_their_own_answers(driver):
         np.testing.assert_allclose(np.concatenate(found[row]), np.repeat(EXPECTED[row : row + 1], 50, 0), rtol=1e-5)
     streams = [kind for kind, _ in driver.live.values()].count("stream")
     assert 1 <= streams <= 4
+
+
+def test_the_plan_is_let_go_of_when_it_is_loaded(driver):
+    plan = Plan(b"{}", SPEC, COMMAND)
+    session = EngineSession(Toolkit("tensorrt", tensorrt_module(driver)), Cuda(driver), plan)
+    held = weakref.ref(plan)
+    del plan
+    assert held() is None
+    np.testing.assert_allclose(session.run(PIXELS[:1]), EXPECTED[:1], rtol=1e-5)
 
 
 def test_callers_one_after_another_share_one_context(driver):
