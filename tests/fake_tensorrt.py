@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import weakref
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ class Context:
         memory = {name: driver.of(address, "device") for name, address in self.addresses.items()}
         found, count = driver.of(stream, "stream"), self.count
         if engine.fails or count is None:
+            engine.log.log("Severity.ERROR", f"enqueue {next(engine.failed)} failed")
             return False
         if engine.spoils_captures and found.capturing is not None:
             found.capturing.append("spoilt")
@@ -56,8 +58,8 @@ class Context:
 class Engine:
     """A deserialised plan; a plan is JSON here."""
 
-    def __init__(self, driver, text):
-        self.driver = driver
+    def __init__(self, driver, log, text):
+        self.driver, self.log, self.failed = driver, log, itertools.count(1)
         told = json.loads(text)
         self.input = told.get("input", "pixels")
         self.smallest, self.largest = told.get("batch", [1, 4])
@@ -119,7 +121,7 @@ def tensorrt_module(driver, version="10.3.0"):
         def deserialize_cuda_engine(self, content):
             assert self.engine_host_code_allowed is False, "host code must be off before an engine is loaded"
             try:
-                engine = Engine(driver, content)
+                engine = Engine(driver, self.log, content)
             except ValueError:
                 self.log.log("Severity.ERROR", "magic tag does not match")
                 return None

@@ -24,6 +24,7 @@ class EngineLane:
         self._memory: dict[str, Any] = {}
         self._pinned: dict[str, NDArray[np.uint8]] = {}
         self._stream: Any = None
+        loaded.made.log.errors.clear()
         self._context = loaded.made.engine.create_execution_context()
         if self._context is None:
             raise RuntimeUnavailableError(
@@ -54,6 +55,7 @@ class EngineLane:
             self._cuda.launch(self._graph[1], self._stream)
             return
         name = self._loaded.input.name
+        self._loaded.made.log.errors.clear()
         if not self._context.set_input_shape(name, (count, *self._loaded.input.shape)):
             raise RuntimeUnavailableError(
                 f"the engine takes no batch of {count}: {self._told()}", fix="gi-edge verify BUNDLE"
@@ -106,6 +108,7 @@ class EngineLane:
         self._pinned[LOGITS] = self._cuda.host_memory(loaded.classes * 4 * loaded.largest)
 
     def _enqueue(self) -> None:
+        self._loaded.made.log.errors.clear()
         if not self._context.execute_async_v3(int(self._stream)):
             raise RuntimeUnavailableError(f"the engine did not run: {self._told()}", fix="gi-edge doctor")
 

@@ -10,6 +10,7 @@ compute capabilities: set in RTX only, which builds without a GPU; 10 and 11 bui
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +19,13 @@ from gi_edge.deps import extra
 from gi_edge.errors import RuntimeUnavailableError
 
 _OLDEST_MAJOR: dict[RuntimeName, int] = {"tensorrt": 10, "tensorrt-rtx": 1}
+_ERRORS_KEPT = 20
 
 
 class Log(Protocol):
-    """A TensorRT logger that keeps what went wrong."""
+    """A TensorRT logger that keeps what went wrong last; empty it before a call whose failure is to be told."""
 
-    errors: list[str]
+    errors: deque[str]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def log_of(toolkit: Toolkit) -> Log:
     class _Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: list[str] = []
+            self.errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
 
         def log(self, severity: Any, text: str) -> None:  # noqa: ANN401
             if str(severity).rpartition(".")[2] in ("INTERNAL_ERROR", "ERROR"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.runtime.session import PIXEL_INPUT
 from gi_edge.runtime.tensorrt import Toolkit, log_of
@@ -36,6 +38,6 @@ def plan_from_onnx(toolkit: Toolkit, onnx: bytes, capability: str | None = None)
     return bytes(plan)
 
 
-def _failed(toolkit: Toolkit, what: str, errors: list[str]) -> RuntimeUnavailableError:
+def _failed(toolkit: Toolkit, what: str, errors: Iterable[str]) -> RuntimeUnavailableError:
     told = "; ".join(errors) or "it did not say why"
     return RuntimeUnavailableError(f"{toolkit.text} {what}: {told}", fix="check driver and GPU with nvidia-smi")

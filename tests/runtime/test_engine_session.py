@@ -19,7 +19,7 @@ from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
 from gi_edge.runtime import cuda as cuda_module
 from gi_edge.runtime.cuda import Cuda
 from gi_edge.runtime.engine_session import EngineSession, Plan
-from gi_edge.runtime.tensorrt import Toolkit
+from gi_edge.runtime.tensorrt import Toolkit, log_of
 
 SPEC = PreprocessSpec(size_px=32)
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
@@ -227,9 +227,18 @@ def test_a_plan_that_does_not_load_says_what_the_runtime_said(driver):
 
 def test_an_engine_that_fails_to_run_is_an_error_and_the_next_run_is_too(driver):
     session = session_of(driver, fails=True)
-    for _ in range(2):
-        with pytest.raises(RuntimeUnavailableError, match="did not run"):
+    for number in (1, 2):
+        with pytest.raises(RuntimeUnavailableError, match=f"did not run: enqueue {number} failed →") as caught:
             session.run(PIXELS[:1])
+        assert caught.value.fix == "gi-edge doctor"
+
+
+def test_a_log_keeps_the_last_errors_only(driver):
+    log = log_of(Toolkit("tensorrt", tensorrt_module(driver)))
+    for number in range(10_000):
+        log.log("Severity.ERROR", str(number))
+        log.log("Severity.WARNING", "never")
+    assert list(log.errors) == [str(number) for number in range(9_980, 10_000)]
 
 
 @pytest.mark.parametrize("room", [100, 4 * 32 * 32 * 3, 4 * 32 * 32 * 3 + 48])

@@ -90,6 +90,7 @@ def build_plan(parsed: Parsed, target: EngineTarget, settings: EngineSettings, t
     with ExitStack() as stack:
         monitor = monitor_of(toolkit, progress, title, stack)
         config.progress_monitor = monitor
+        parsed.log.errors.clear()
         started = time.perf_counter()
         memory = builder.build_serialized_network(parsed.network, config)
         seconds = time.perf_counter() - started
@@ -111,6 +112,7 @@ def inspection_of(parsed: Parsed, plan: Plan) -> str:
     trt = parsed.toolkit.trt
     runtime = trt.Runtime(parsed.log)
     runtime.engine_host_code_allowed = False
+    parsed.log.errors.clear()
     engine = runtime.deserialize_cuda_engine(plan.content)
     if engine is None:
         raise RuntimeUnavailableError(
