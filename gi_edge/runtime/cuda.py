@@ -1,7 +1,8 @@
 """The part of CUDA that running an engine needs: memory, streams, events, graphs.
 
 It goes through the driver's interface of the package cuda-bindings. The runtime's interface brings a CUDA version of
-its own, and one of CUDA 13 refuses a driver that serves CUDA 12, such as JetPack 6's; the driver's takes either.
+its own, and one of CUDA 13 refuses a driver that serves CUDA 12, such as JetPack 6's. The driver's interface asks the
+installed driver for each function by itself, so that fewer can be missing; bindings of CUDA 13 were not tried on one.
 The device is the first one; CUDA_VISIBLE_DEVICES chooses another. Its primary context is the one that TensorRT uses.
 """
 
@@ -113,8 +114,12 @@ class Cuda:
         self._call("cuStreamBeginCapture", stream, mode)
         try:
             enqueue()
-        finally:  # a stream that still captures takes no other work
-            graph = self._call("cuStreamEndCapture", stream)
+        except BaseException:  # a stream that still captures takes no other work; the capture is spoilt as a rule
+            graph = tried(self._call, "cuStreamEndCapture", stream)
+            if graph is not None and int(graph):
+                tried(self._call, "cuGraphDestroy", graph)
+            raise
+        graph = self._call("cuStreamEndCapture", stream)
         try:
             return self._call("cuGraphInstantiate", graph, 0)
         finally:

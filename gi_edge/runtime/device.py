@@ -48,12 +48,16 @@ def cuda_device() -> CudaDevice | None:
 
 
 def cuda_device_uuid() -> str | None:
-    """Return the identity of the first GPU as NVML writes it after "GPU-"; None where there is none."""
+    """Return the identity of the first GPU as NVML writes it after "GPU-" or "MIG-"; None where there is none.
+
+    Of a GPU in parts (MIG), cuDeviceGetUuid gives the whole one's; the newer call, of CUDA 11.4, gives the part's.
+    """
     driver, _, count = _started()
     device, found = ctypes.c_int(0), (ctypes.c_ubyte * 16)()
     if driver is None or not count or driver.cuDeviceGet(ctypes.byref(device), 0):
         return None
-    return None if driver.cuDeviceGetUuid(found, device) else str(uuid.UUID(bytes=bytes(found)))
+    ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
+    return None if ask(found, device) else str(uuid.UUID(bytes=bytes(found)))
 
 
 def cuda_driver() -> CudaDriver:

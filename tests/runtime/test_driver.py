@@ -84,6 +84,13 @@ def test_memory_that_is_not_told_is_none(monkeypatch):
     assert [gpu.memory_bytes for gpu in cuda_driver().devices] == [None, None]
 
 
+def test_a_part_of_a_gpu_has_an_identity_of_its_own(monkeypatch):
+    library = Library()
+    library.cuDeviceGetUuid_v2 = lambda value, found: value.__setitem__(slice(None), range(16, 32)) or 0
+    install(monkeypatch, library)
+    assert cuda_device_uuid() == "10111213-1415-1617-1819-1a1b1c1d1e1f"
+
+
 @pytest.mark.parametrize(
     ("library", "fault"),
     [

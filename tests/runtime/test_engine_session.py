@@ -90,6 +90,23 @@ def test_a_graph_that_cannot_be_recorded_is_told_and_the_stream_goes_on(driver):
         assert caught.value.fix == "leave --cuda-graph out"
 
 
+@pytest.mark.parametrize(("refuses", "destroyed"), [((), 1), (("cuStreamEndCapture",), 0)])
+def test_a_recording_that_fails_midway_keeps_its_reason_and_leaves_no_graph(driver, refuses, destroyed):
+    cuda = Cuda(driver)
+    cuda.enter()
+    stream = cuda.stream()
+    driver.refuses = refuses
+
+    def enqueue():
+        raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match="the reason"):
+        cuda.captured(stream, enqueue)
+    assert driver.calls["cuStreamEndCapture"] == 1
+    assert driver.calls["cuGraphDestroy"] == destroyed
+    assert "graph" not in [kind for kind, _ in driver.live.values()]
+
+
 def test_a_bound_batch_is_timed_on_the_device_and_copied_once(driver):
     session = session_of(driver)
     bound = session.bind(PIXELS[:2])
