@@ -80,8 +80,8 @@ def _check_usage(given: dict[str, Any]) -> None:
         raise click.UsageError("--against compares answers, --speed-only does not; leave one out")
     if given["provider"] and given["runtime"] not in (None, "onnxruntime"):
         raise click.UsageError(f"--provider is of ONNX Runtime, not of {given['runtime']}")
-    if given["cuda_graph"] and given["runtime"] not in ("tensorrt", "tensorrt-rtx"):
-        raise click.UsageError("--cuda-graph is of TensorRT: add --runtime tensorrt")
+    if given["cuda_graph"] and given["runtime"] != "tensorrt":
+        raise click.UsageError("--cuda-graph is of TensorRT, not of TensorRT for RTX either: add --runtime tensorrt")
 
 
 def _job(place: Workspace, given: dict[str, Any]) -> BenchJob:

@@ -22,7 +22,7 @@ _BACKEND = (
         help="Of ONNX Runtime; auto, the default: CUDA where the driver sees a device, else the CPU.",
     ),
     click.option("--threads", type=int, help="CPU threads of one inference; the runtime's choice unless given."),
-    click.option("--cuda-graph", is_flag=True, help="TensorRT: record the launches once and replay them."),
+    click.option("--cuda-graph", is_flag=True, help="--runtime tensorrt: record the launches once and replay them."),
 )
 _COMPARE = (
     click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say."),

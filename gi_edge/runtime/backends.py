@@ -49,6 +49,12 @@ def _check(backend: Backend) -> None:
             "CUDA graphs are recorded of TensorRT engines only",
             fix="add --runtime tensorrt, or leave --cuda-graph out",
         )
+    if backend.runtime == "tensorrt-rtx" and backend.cuda_graph:
+        # RTX wants engines built for capture, and at first runs stand-in kernels, which a graph would keep
+        raise ConfigError(
+            "CUDA graphs are recorded of engines of TensorRT, not yet of TensorRT for RTX",
+            fix="leave --cuda-graph out, or --runtime tensorrt",
+        )
     if backend.runtime != "onnxruntime" and backend.provider != "auto":
         raise ConfigError(
             f"{backend.runtime} has no providers, but '{backend.provider}' was asked for; they belong to ONNX Runtime",

@@ -31,7 +31,7 @@ class Backend(Value):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of one inference; None: the runtime's own choice."""
     cuda_graph: bool = False
-    """TensorRT only: record the launches once and replay them."""
+    """tensorrt only: record the launches once and replay them."""
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_
         (["--probes", "--speed-only"], 2, "--probes and --speed-only exclude each other"),
         (["--runtime", "tensorrt", "--provider", "cpu"], 2, "--provider is of ONNX Runtime"),
         (["--cuda-graph"], 2, "--runtime tensorrt"),
+        (["--cuda-graph", "--runtime", "tensorrt-rtx"], 2, "not of TensorRT for RTX"),
         (["--speed-only", "--against", "onnxruntime:cpu"], 2, "leave one out"),
         (["--against", "onnx"], 1, "--against onnx: runtime"),
         (["--against", "tensorrt:cpu"], 1, "tensorrt has no providers"),

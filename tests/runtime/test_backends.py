@@ -208,6 +208,7 @@ def test_a_broken_engine_of_another_gpu_does_no_harm(path, driver):
     ("backend", "match"),
     [
         (Backend(cuda_graph=True), "CUDA graphs are recorded of TensorRT engines only"),
+        (Backend(runtime="tensorrt-rtx", cuda_graph=True), "not yet of TensorRT for RTX"),
         (Backend(runtime="tensorrt", provider="cuda"), "has no providers, but 'cuda' was asked for"),
         (Backend(runtime="tensorrt-rtx", threads=2), "has no number of threads"),
     ],

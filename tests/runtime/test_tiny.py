@@ -77,8 +77,7 @@ def test_tensorrt_for_rtx_builds_it_for_another_gpu():
 
 @pytest.mark.gpu
 @pytest.mark.tensorrt
-@pytest.mark.parametrize("cuda_graph", [False, True])
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize(("name", "cuda_graph"), [("tensorrt", False), ("tensorrt", True), ("tensorrt-rtx", False)])
 def test_an_engine_answers_right_on_a_gpu(name, cuda_graph):
     if cuda_device() is None:
         pytest.skip("no GPU that the driver shows")
