@@ -39,6 +39,7 @@ class Fake:
 
     def __init__(self, answer=lambda pixels: np.zeros((len(pixels), 2), np.float32), seconds=0.0):
         self.answer, self.seconds, self.batches = answer, seconds, []
+        self.largest_batch = None
 
     def run(self, pixels):
         self.batches.append(pixels)

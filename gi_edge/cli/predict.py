@@ -33,7 +33,11 @@ _OPTIONS = (
         show_default=True,
         help="Of ONNX Runtime; auto: CUDA where the driver sees a device, else the CPU.",
     ),
-    click.option("--batch-size", type=click.IntRange(min=1), help="Images computed together: 1 on a CPU, else 8."),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        help="Images computed together: 1 on a CPU, else 8, or what the engine takes.",
+    ),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a batch: 1 for many images, else all."),
 )
 
@@ -73,12 +77,13 @@ def command(**given: Any) -> None:  # noqa: ANN401
         from gi_edge.cli.predict_run import Job, run
         from gi_edge.runtime.classifier import Classifier
         from gi_edge.runtime.sampling import Sampling
-    backend, batch_size = _plan(given, is_one_image=len(sources) == 1 and not sources[0].is_video)
+    backend, usual = _plan(given, is_one_image=len(sources) == 1 and not sources[0].is_video)
+    classifier = Classifier.from_bundle(folder, given["precision"], backend)
     job = Job(
-        Classifier.from_bundle(folder, given["precision"], backend),
+        classifier,
         sources,
         Sampling(every=given["every"] or 1, rate=given["fps"]),
-        batch_size,
+        given["batch_size"] or classifier.usual_batch(usual),
         "json" if given["as_json"] else given["form"] or "text",
         given["output"],
         given["annotate"],
@@ -96,7 +101,7 @@ def _check_choices(given: dict[str, Any]) -> None:
 
 
 def _plan(given: dict[str, Any], *, is_one_image: bool) -> tuple[Backend, int]:
-    """Return what computes, and the batch size: on a CPU that computes many images, each core takes one by itself."""
+    """Return what computes, and the usual batch size: on a CPU with many images, each core takes one by itself."""
     from gi_edge.runtime.device import has_cuda_device
     from gi_edge.runtime.session import Backend
 
@@ -104,4 +109,4 @@ def _plan(given: dict[str, Any], *, is_one_image: bool) -> tuple[Backend, int]:
     on_cpu = given["runtime"] == "onnxruntime" and by_cpu
     threads = given["threads"] or (1 if on_cpu and not is_one_image else None)
     backend = Backend(runtime=given["runtime"], provider=given["provider"], threads=threads)
-    return backend, given["batch_size"] or (1 if on_cpu else 8)
+    return backend, 1 if on_cpu else 8

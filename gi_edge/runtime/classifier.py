@@ -24,6 +24,7 @@ from gi_edge.runtime.session import Backend, Session
 ImageSource = Path | str | NDArray[np.uint8] | Image.Image
 """A file; pixels, uint8 [height, width, 3] RGB; or a Pillow image of any mode, upright by its EXIF orientation."""
 K = TypeVar("K")
+_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ class Classifier:
         session = open_model(bundle, precision, backend).session
         return cls(bundle, session, _inferences_for(session, backend.threads))
 
-    def predict(self, images: Iterable[ImageSource], batch_size: int = 8) -> Iterator[Prediction]:
+    def predict(self, images: Iterable[ImageSource], batch_size: int | None = None) -> Iterator[Prediction]:
         """Yield one prediction per image, in order, batch by batch; kinds of images may be mixed.
+
+        batch_size: images computed together; unless given 8, or what the engine takes if that is fewer.
 
         Images are decoded in threads while earlier ones are computed, so that a few batches are read ahead of the
         answers. The pixels are those that training and evaluation see. Files and Pillow images that cannot be decoded
@@ -91,15 +94,21 @@ class Classifier:
         return (answer for _, answer in self.predict_keyed(((None, image) for image in images), batch_size))
 
     def predict_keyed(
-        self, keyed: Iterable[tuple[K, ImageSource | Unreadable]], batch_size: int = 8
+        self, keyed: Iterable[tuple[K, ImageSource | Unreadable]], batch_size: int | None = None
     ) -> Iterator[tuple[K, Prediction]]:
         """As predict, for pairs of anything and an image; that thing comes back beside the prediction."""
+        if batch_size is None:
+            batch_size = self.usual_batch(_BATCH_SIZE)
         if batch_size < 1:
             raise DataError(f"the batch size is {batch_size}", fix="give 1 or more")
         lanes = Lanes(batch_size, decoders=worker_count(), inferences=self.inferences)
         asked = (((key, _source_of(row, image)), (row, image)) for row, (key, image) in enumerate(keyed))
         answers = answers_in_order(asked, self._pixels_or_reason, self._probabilities, lanes)
         return ((key, self._prediction(source, row)) for (key, source), row in answers)
+
+    def usual_batch(self, wanted: int) -> int:
+        """Return how many images to compute together: those wanted, or as many as the engine takes."""
+        return min(wanted, self.session.largest_batch or wanted)
 
     def _pixels_or_reason(self, asked: tuple[int, ImageSource | Unreadable]) -> NDArray[np.uint8] | str:
         row, image = asked

@@ -68,19 +68,32 @@ class EngineSession:
         """Empty: an engine has one place only."""
         return ()
 
+    @property
+    def largest_batch(self) -> int:
+        """Of the engine's profile."""
+        return self._loaded.largest
+
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the engine wants that.
 
-        Raises: DataError if the batch or the size is not one that the engine takes.
+        A batch that is too small for the engine is filled up with black frames, whose answers are dropped.
+
+        Raises: DataError if the batch is too large, or the size is not the one that the engine takes.
         """
+        missing = self._loaded.smallest - len(pixels) if len(pixels) else 0
+        if missing > 0:
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
         batch = self._batch(pixels)
         with self._lane() as lane:
             lane.put(batch)
             lane.compute(len(batch))
-            return lane.logits(len(batch))
+            return lane.logits(len(batch))[: len(batch) - max(missing, 0)]
 
     def bind(self, pixels: NDArray[np.uint8]) -> Bound:
-        """Copy a batch to the device; it keeps a context to itself until it is closed."""
+        """Copy a batch to the device; it keeps a context to itself until it is closed.
+
+        Raises: DataError as run does, and if the batch is too small: it is bound to be timed as it is.
+        """
         batch = self._batch(pixels)
         lane = self._take()
         lane.put(batch)

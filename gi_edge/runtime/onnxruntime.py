@@ -44,6 +44,8 @@ class OnnxRuntimeSession:
         self.widens_half = self.provider == PROVIDER_NAMES["cpu"]
         self.properties: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         """Metadata of the file."""
+        first = session.get_inputs()[0].shape[0]
+        self.largest_batch: int | None = first if isinstance(first, int) else None
         self._scaling = _scaling_of(session.get_inputs()[0].name, self.properties)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

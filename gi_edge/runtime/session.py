@@ -79,6 +79,10 @@ class Session(Protocol):
     def placements(self) -> tuple[Placement, ...]:
         """Where the nodes run; empty where the runtime has one place only, or does not tell."""
 
+    @property
+    def largest_batch(self) -> int | None:
+        """Frames that run takes at once; None: as many as there is memory for."""
+
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; returns when they are in memory.
 

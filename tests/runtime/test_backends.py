@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fake_cuda import Driver
 from fake_tensorrt import tensorrt_module
+from PIL import Image
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.engine import (
@@ -25,8 +26,10 @@ from gi_edge.artifacts.engine import (
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.errors import ArtifactError, ConfigError, MissingDependencyError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
+from gi_edge.metrics.calibration import softmax
 from gi_edge.runtime import backends
 from gi_edge.runtime.backends import open_model
+from gi_edge.runtime.classifier import Classifier
 from gi_edge.runtime.cuda import Cuda
 from gi_edge.runtime.device import CudaDevice, CudaDriver
 from gi_edge.runtime.onnxruntime import open_session
@@ -202,6 +205,21 @@ def test_a_broken_engine_of_another_gpu_does_no_harm(path, driver):
     opened = open_model(read_bundle(path), "fp16", TENSORRT)
     assert opened.engine is not None
     assert opened.engine.entry.target == ON_ADA
+
+
+@pytest.mark.parametrize("batch", [[1, 2], [3, 3]])
+def test_an_engine_of_few_frames_at_once_serves_predict_as_it_stands(path, driver, gi_edge, tmp_path, batch):
+    add_engine(path, ON_ADA, batch=batch)
+    frames = np.random.default_rng(1).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    classifier = Classifier.from_bundle(path, "fp16", TENSORRT)
+    found = [answer.probabilities for answer in classifier.predict(frames)]
+    logits = frames.mean(axis=(1, 2)).astype(np.float32) + np.array([1, 2, 3], np.float32)
+    np.testing.assert_allclose(found, softmax(logits, read_bundle(path).manifest.temperature), atol=1e-5)
+    for row, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{row}.png")
+    images = sorted(tmp_path.glob("*.png"))
+    done = gi_edge("predict", path, *images, "--runtime", "tensorrt", "--precision", "fp16", "--json", cwd=tmp_path)
+    assert (done.code, len(done.out.splitlines())) == (0, 5), done.err
 
 
 @pytest.mark.parametrize(

@@ -205,13 +205,27 @@ def test_callers_one_after_another_share_one_context(driver):
 
 @pytest.mark.parametrize(
     ("batch", "count", "command"),
-    [([1, 4], 5, "--batch 1:5:5"), ([2, 4], 1, "--batch 1:1:4"), ([1, 4], 0, "--batch 1:1:4")],
+    [([1, 4], 5, "--batch 1:5:5"), ([2, 4], 1, "--batch 1:1:4"), ([1, 4], 0, "--batch 1:1:4"), ([2, 4], 0, "1:1:4")],
 )
 def test_a_batch_outside_the_profile_names_the_range_and_the_command(driver, batch, count, command):
     session = session_of(driver, batch=batch)
-    with pytest.raises(DataError, match=f"a batch of {count} .* takes {batch[0]} to {batch[1]}") as caught:
-        session.run(PIXELS[:count])
-    assert f"{COMMAND} {command} --force" in caught.value.fix
+    fills_up = 0 < count < batch[0]  # run does, a batch that is timed is none
+    for take in (session.bind,) if fills_up else (session.bind, session.run):
+        with pytest.raises(DataError, match=f"a batch of {count} .* takes {batch[0]} to {batch[1]}") as caught:
+            take(PIXELS[:count])
+        assert f"{command} --force" in caught.value.fix
+        assert COMMAND in caught.value.fix
+
+
+@pytest.mark.parametrize("given", [{}, {"input": "images"}])
+@pytest.mark.parametrize("batch", [[4, 4], [3, 8]])
+def test_a_batch_that_is_too_small_for_the_engine_is_filled_up_and_the_rest_dropped(driver, batch, given):
+    session = session_of(driver, batch=batch, **given)
+    filled = session_of(driver, **given)
+    for start, stop in ((0, 4), (4, 5), (5, 8), (8, 9)):
+        found = session.run(PIXELS[start:stop])
+        np.testing.assert_allclose(found, filled.run(PIXELS[start:stop]), rtol=1e-5)
+    assert session.largest_batch == batch[1]
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)])
