@@ -74,12 +74,19 @@ class EngineTarget(Value):
     """Name of the GPU that it was built on and for; None if built for a list of architectures without one."""
     compute_capabilities: tuple[str, ...]
     """Such as "8.6"; those that the engine holds code for."""
+    multiprocessors: int | None = None
+    """Of the device; None where it is not known, as in older sidecars."""
+    memory_bytes: int | None = None
+    """Of the device, all of it; None likewise."""
+    is_integrated: bool = False
+    """Whether the device is a Jetson's, whose name many modules share, such as "Orin"."""
 
     @property
     def label(self) -> str:
-        """The target as the start of a folder name."""
+        """The target as the start of a folder name; of a Jetson with the number of multiprocessors."""
         if self.device is not None:
-            return re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
+            size = f" {self.multiprocessors} sm" if self.is_integrated and self.multiprocessors else ""
+            return re.sub(r"[^a-z0-9]+", "-", f"{self.device}{size}".lower()).strip("-")
         return "-".join(f"sm{text.replace('.', '')}" for text in self.compute_capabilities)
 
 

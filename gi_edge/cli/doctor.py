@@ -62,7 +62,8 @@ def _machine_table(found: Diagnosis) -> Table:
     }
     for index, gpu in enumerate(driver.devices):
         memory = f", {gpu.memory_bytes / 2**30:.1f} GiB" if gpu.memory_bytes else ""
-        rows[f"gpu {index}"] = f"{gpu.name}, compute capability {gpu.compute_capability}{memory}"
+        size = f", {gpu.multiprocessors} multiprocessors" if gpu.multiprocessors else ""
+        rows[f"gpu {index}"] = f"{gpu.name}, compute capability {gpu.compute_capability}{size}{memory}"
     rows["packages"] = ", ".join(f"{name} {version}" for name, version in found.packages.items())
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)

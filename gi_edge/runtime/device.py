@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # CUdevice_attribute of cuda.h
-_MAJOR, _MINOR = 75, 76
+_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
 _VERSION_FILES = (Path("/proc/driver/nvidia/version"), Path("/sys/module/nvidia/version"))
 
 
@@ -21,6 +21,9 @@ class CudaDevice:
     compute_capability: str
     """Such as "8.6"."""
     memory_bytes: int | None = None
+    multiprocessors: int | None = None
+    is_integrated: bool = False
+    """Part of a system's chip, as on a Jetson, whose driver calls many modules by one name, such as "Orin"."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +92,26 @@ def _started() -> tuple[ctypes.CDLL | None, str, int]:
 
 
 def _device(driver: ctypes.CDLL, index: int) -> CudaDevice | None:
-    device, major, minor = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_int(0)
-    name = ctypes.create_string_buffer(256)
-    failed = (
-        driver.cuDeviceGet(ctypes.byref(device), index)
-        or driver.cuDeviceGetName(name, len(name), device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device)
-        or driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device)
-    )
-    if failed:
+    device, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
+    if driver.cuDeviceGet(ctypes.byref(device), index) or driver.cuDeviceGetName(name, len(name), device):
+        return None
+    major, minor = (_attribute(driver, attribute, device) for attribute in (_MAJOR, _MINOR))
+    if major is None or minor is None:
         return None
     memory = ctypes.c_size_t(0)
     told = driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device) == 0
-    return CudaDevice(name.value.decode(), f"{major.value}.{minor.value}", memory.value if told else None)
+    return CudaDevice(
+        name.value.decode(),
+        f"{major}.{minor}",
+        memory.value if told else None,
+        _attribute(driver, _MULTIPROCESSORS, device),
+        bool(_attribute(driver, _INTEGRATED, device)),
+    )
+
+
+def _attribute(driver: ctypes.CDLL, attribute: int, device: ctypes.c_int) -> int | None:
+    value = ctypes.c_int(0)
+    return None if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) else value.value
 
 
 def _error_text(driver: ctypes.CDLL, code: int) -> str:

@@ -32,6 +32,9 @@ class GpuFound(Value):
     name: str
     compute_capability: str
     memory_bytes: int | None
+    multiprocessors: int | None = None
+    is_integrated: bool = False
+    """Part of a system's chip, as on a Jetson."""
 
 
 class DriverFound(Value):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from gi_edge.artifacts.bundle import Bundle
 from gi_edge.artifacts.engine import (
     Engine,
     EngineEntry,
+    EngineTarget,
     RuntimeName,
     engine_folder,
     engine_folders,
@@ -16,6 +19,10 @@ from gi_edge.errors import ArtifactError, ConfigError, GiEdgeError
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.device import CudaDevice
 from gi_edge.runtime.tensorrt import Toolkit
+
+_SAME_MEMORY = 0.15
+"""Share by which the memory in sight of one GPU may differ: system and error correction (ECC) keep some of it, a
+sixteenth or so. Models of one name differ by more, such as the GeForce RTX 3080 of 10 and of 12 GB by a sixth."""
 
 
 def build_command(bundle: Bundle, precision: Precision, runtime: RuntimeName) -> str:
@@ -43,7 +50,7 @@ def fitting_engine(bundle: Bundle, precision: Precision, toolkit: Toolkit, devic
     if not for_gpu:
         raise ArtifactError(
             f"the {precision} engines of {bundle.path} are for another GPU: {_listed(ours)}; "
-            f"this one is {device.name}, compute capability {device.compute_capability}",
+            f"this one is {device.name}, compute capability {device.compute_capability}{_size(device)}",
             fix=build,
         )
     fitting = [entry for entry in for_gpu if entry.runtime_version == toolkit.version]
@@ -53,7 +60,7 @@ def fitting_engine(bundle: Bundle, precision: Precision, toolkit: Toolkit, devic
             f"here is {toolkit.name} {toolkit.version}, and an engine runs in the version that built it",
             fix=build,
         )
-    best = max(fitting, key=lambda entry: entry.target.device == device.name)
+    best = max(fitting, key=lambda entry: _is_built_on(entry.target, device))
     folder = engine_folder(bundle.path, best.target, f"{best.runtime}-{best.runtime_version}", precision)
     return read_engine(bundle, folder)
 
@@ -74,10 +81,31 @@ def _entries(bundle: Bundle, precision: Precision) -> tuple[list[EngineEntry], G
 
 def _serves(entry: EngineEntry, device: CudaDevice) -> bool:
     """TensorRT tunes for the GPU it built on; TensorRT for RTX holds code per architecture (its support matrix)."""
-    named = entry.target.device == device.name
     by_architecture = entry.runtime == "tensorrt-rtx" or entry.target.device is None
-    return named or (by_architecture and device.compute_capability in entry.target.compute_capabilities)
+    served = by_architecture and device.compute_capability in entry.target.compute_capabilities
+    return served or _is_built_on(entry.target, device)
+
+
+def _is_built_on(target: EngineTarget, device: CudaDevice) -> bool:
+    """Compare names, and what tells GPUs of one name apart, where both sides know it."""
+    if target.device != device.name:
+        return False
+    if (
+        None not in (target.multiprocessors, device.multiprocessors)
+        and target.multiprocessors != device.multiprocessors
+    ):
+        return False
+    if target.memory_bytes is None or device.memory_bytes is None:
+        return True
+    return math.isclose(target.memory_bytes, device.memory_bytes, rel_tol=_SAME_MEMORY)
+
+
+def _size(of: CudaDevice | EngineTarget) -> str:
+    multiprocessors = f", {of.multiprocessors} multiprocessors" if of.multiprocessors else ""
+    return multiprocessors + (f", {of.memory_bytes / 2**30:.1f} GiB" if of.memory_bytes else "")
 
 
 def _listed(entries: list[EngineEntry]) -> str:
-    return ", ".join(f"{entry.target.label} ({entry.runtime} {entry.runtime_version})" for entry in entries)
+    return ", ".join(
+        f"{entry.target.label} ({entry.runtime} {entry.runtime_version}{_size(entry.target)})" for entry in entries
+    )

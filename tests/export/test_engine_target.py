@@ -188,6 +188,16 @@ def test_wrong_batch_ranges_are_refused(text):
         batch_range_from_text(text)
 
 
+def test_a_target_keeps_what_tells_gpus_of_one_name_apart():
+    agx = CudaDevice("Orin", "8.7", 61 << 30, 16, is_integrated=True)
+    target = target_of(TEN, (), agx)
+    assert (target.multiprocessors, target.memory_bytes, target.label) == (16, 61 << 30, "orin-16-sm")
+    assert timings_path(TEN, target).name == "tensorrt-10.3.0-orin-16-sm.cache"
+    card = target_of(TEN, (), CudaDevice(ADA.name, "8.9", 24 << 30, 128))
+    assert (card.multiprocessors, card.label) == (128, "nvidia-geforce-rtx-4090")
+    assert target_of(RTX, (86,), ADA).multiprocessors is None
+
+
 def test_folder_names_of_devices_are_plain():
     target = EngineTarget(device="../Tesla T4 (rev/2)", compute_capabilities=("7.5",))
     assert target.label == "tesla-t4-rev-2"

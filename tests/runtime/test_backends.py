@@ -163,6 +163,52 @@ def test_without_a_fitting_engine_it_is_said_which_there_are_and_what_builds_one
     assert caught.value.fix == f"gi-edge engine lesions --precision fp16 --runtime {backend.runtime}"
 
 
+def orin(multiprocessors, gibibytes):
+    return EngineTarget(
+        device="Orin",
+        compute_capabilities=("8.7",),
+        multiprocessors=multiprocessors,
+        memory_bytes=int(gibibytes * 2**30),
+        is_integrated=True,
+    )
+
+
+OLDER = EngineTarget(device="Orin", compute_capabilities=("8.7",))
+NX_8GB = CudaDevice("Orin", "8.7", int(7.4 * 2**30), 8, is_integrated=True)
+
+
+@pytest.mark.parametrize(
+    ("built_on", "serves"),
+    [
+        (orin(8, 7.4), True),
+        (orin(8, 7.6), True),
+        (OLDER, True),
+        (orin(16, 61.4), False),
+        (orin(8, 15.3), False),
+        (orin(4, 7.4), False),
+    ],
+)
+def test_an_engine_of_another_jetson_of_that_name_does_not_serve(path, driver, monkeypatch, built_on, serves):
+    monkeypatch.setattr(backends, "cuda_driver", lambda: CudaDriver("540.4.0", "12.6", (NX_8GB,)))
+    add_engine(path, built_on)
+    if serves:
+        assert open_model(read_bundle(path), "fp16", TENSORRT).engine.entry.target == built_on
+        return
+    with pytest.raises(ArtifactError) as caught:
+        open_model(read_bundle(path), "fp16", TENSORRT)
+    size = f"{built_on.multiprocessors} multiprocessors, {built_on.memory_bytes / 2**30:.1f} GiB"
+    label = f"orin-{built_on.multiprocessors}-sm"
+    here = "this one is Orin, compute capability 8.7, 8 multiprocessors, 7.4 GiB"
+    assert caught.match(rf"are for another GPU: {label} \(tensorrt 10\.3\.0, {size}\); {here}")
+
+
+def test_engines_of_two_jetsons_lie_side_by_side(path, driver, monkeypatch):
+    monkeypatch.setattr(backends, "cuda_driver", lambda: CudaDriver("540.4.0", "12.6", (NX_8GB,)))
+    for target in (orin(16, 61.4), orin(8, 7.4)):
+        add_engine(path, target)
+    assert open_model(read_bundle(path), "fp16", TENSORRT).engine.entry.target == orin(8, 7.4)
+
+
 @pytest.mark.parametrize(
     ("damage", "match"),
     [

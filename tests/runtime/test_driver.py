@@ -16,8 +16,8 @@ class Library:
     names = (b"NVIDIA GeForce RTX 4090", b"NVIDIA T4")
     capabilities = ((8, 9), (7, 5))
 
-    def __init__(self, init=0, count=2, version=13000, memory=0):
-        self.init, self.count, self.version, self.memory = init, count, version, memory
+    def __init__(self, init=0, count=2, version=13000, memory=0, sizes=0):
+        self.init, self.count, self.version, self.memory, self.sizes = init, count, version, memory, sizes
 
     def cuInit(self, flags):
         return self.init
@@ -39,7 +39,11 @@ class Library:
         return 0
 
     def cuDeviceGetAttribute(self, value, attribute, found):
-        value._obj.value = self.capabilities[found.value][{75: 0, 76: 1}[attribute]]
+        told = {75: self.capabilities[found.value][0], 76: self.capabilities[found.value][1]}
+        sizes = {16: (128, 40)[found.value], 18: found.value}
+        if attribute in sizes and self.sizes:
+            return self.sizes
+        value._obj.value = (told | sizes)[attribute]
         return 0
 
     def cuDeviceTotalMem_v2(self, memory, found):
@@ -72,16 +76,18 @@ def test_every_gpu_is_described(monkeypatch, tmp_path):
     (tmp_path / "version").write_text(text)
     monkeypatch.setattr(device, "_VERSION_FILES", (tmp_path / "absent", tmp_path / "version"))
     found = cuda_driver()
-    ada = CudaDevice("NVIDIA GeForce RTX 4090", "8.9", 24 << 30)
-    assert found.devices == (ada, CudaDevice("NVIDIA T4", "7.5", 12 << 30))
+    ada = CudaDevice("NVIDIA GeForce RTX 4090", "8.9", 24 << 30, 128)
+    assert found.devices == (ada, CudaDevice("NVIDIA T4", "7.5", 12 << 30, 40, is_integrated=True))
     assert (found.version, found.cuda, found.fault) == ("560.35.03", "12.6", "")
     assert (has_cuda_device(), cuda_device()) == (True, ada)
     assert cuda_device_uuid() == "00010203-0405-0607-0809-0a0b0c0d0e0f"
 
 
-def test_memory_that_is_not_told_is_none(monkeypatch):
-    install(monkeypatch, Library(memory=1))
-    assert [gpu.memory_bytes for gpu in cuda_driver().devices] == [None, None]
+def test_what_is_not_told_is_none(monkeypatch):
+    install(monkeypatch, Library(memory=1, sizes=1))
+    found = cuda_driver().devices
+    assert [gpu.memory_bytes for gpu in found] == [gpu.multiprocessors for gpu in found] == [None, None]
+    assert [gpu.is_integrated for gpu in found] == [False, False]
 
 
 def test_a_part_of_a_gpu_has_an_identity_of_its_own(monkeypatch):

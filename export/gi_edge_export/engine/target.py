@@ -56,7 +56,13 @@ def target_of(toolkit: Toolkit, sms: tuple[int, ...], device: CudaDevice | None)
         )
     if served:
         _check_served(toolkit, int(device.compute_capability.replace(".", "")), served)
-    return EngineTarget(device=device.name, compute_capabilities=(device.compute_capability,))
+    return EngineTarget(
+        device=device.name,
+        compute_capabilities=(device.compute_capability,),
+        multiprocessors=device.multiprocessors,
+        memory_bytes=device.memory_bytes,
+        is_integrated=device.is_integrated,
+    )
 
 
 def _check_served(toolkit: Toolkit, sm: int, served: tuple[int, ...]) -> None:
