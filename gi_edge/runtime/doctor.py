@@ -143,6 +143,9 @@ def _next_command(runtimes: list[RuntimeState], driver: DriverFound, faults: tup
     if driver.devices and not on_gpu and stopped:
         return stopped[0]
     if status[_ON_CPU] == "runs":
+        if driver.devices and status["onnxruntime cuda"] != "runs":  # auto takes CUDA where a GPU is seen
+            provider = "tensorrt" if on_gpu else "cpu"
+            return f"gi-edge bench --provider {provider}, in a workspace that has bundles"
         return "gi-edge bench, in a workspace that has bundles; without one: gi-edge demo"
     if status[_ON_CPU] == "not installed":
         return install_command("cuda")

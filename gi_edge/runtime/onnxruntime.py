@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,9 @@ from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement, 
 
 # TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
 _CUDA_OPTIONS = {"use_tf32": "0"}
+_OTHER_PROVIDER = "pip install 'gi-edge[cuda]', or --provider cpu"
+_OTHER_RUNTIME = "--provider cpu, or --runtime tensorrt with an engine: gi-edge engine BUNDLE"
+"""Where the index has no onnxruntime-gpu, as for a Jetson: there gi-edge[cuda] brings the package for the CPU."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def _providers(provider: Provider) -> list[Any]:
     if name not in ort.get_available_providers():
         raise RuntimeUnavailableError(
             f"this ONNX Runtime has no {name}, only {', '.join(ort.get_available_providers())}",
-            fix="pip install 'gi-edge[cuda]', or --provider cpu",
+            fix=_OTHER_PROVIDER if platform.machine() == "x86_64" else _OTHER_RUNTIME,
         )
     if provider == "cpu":
         return [name]

@@ -106,6 +106,23 @@ def test_on_a_jetson_the_engine_is_next_and_the_cpu_package_is_told(machine):
     assert found.next_command == "gi-edge engine BUNDLE --runtime tensorrt, then gi-edge bench --runtime tensorrt"
 
 
+GPU_PROVIDERS = ("onnxruntime cuda", "onnxruntime tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "fails", "command"),
+    [
+        (ORIN, GPU_PROVIDERS, "gi-edge bench --provider cpu, in"),
+        (ORIN, ("onnxruntime cuda",), "gi-edge bench --provider tensorrt, in"),
+        (ADA, (), "gi-edge bench, in"),
+        (None, GPU_PROVIDERS, "gi-edge bench, in"),
+    ],
+)
+def test_what_is_next_names_the_cpu_where_the_gpu_is_seen_and_not_served(machine, gpu, fails, command):
+    found, _, _ = machine({"onnxruntime": "1.31.1"}, gpu, built=None, cuda="12.6", l4t="36.4.3", fails=fails)
+    assert found.next_command.startswith(command)
+
+
 def test_on_a_data_centre_gpu_without_another_runtime_tensorrt_is_what_to_install(machine):
     packages = {"onnxruntime": "1.31.1", "tensorrt-rtx": "1.7.1"}
     gpu_runtimes = ("onnxruntime cuda", "onnxruntime tensorrt", "tensorrt-rtx")

@@ -127,7 +127,18 @@ def test_without_a_gpu_nothing_is_loaded_for_it(model, monkeypatch):
     assert open_session(model, "auto").provider == "CPUExecutionProvider"
 
 
+@pytest.mark.parametrize("provider", ["auto", "cuda", "tensorrt"])
+def test_on_a_jetson_without_gpu_providers_the_mend_is_not_to_install_the_same_again(model, monkeypatch, provider):
+    monkeypatch.setattr(module.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(module, "has_cuda_device", lambda: True)
+    monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
+    with pytest.raises(RuntimeUnavailableError, match="ExecutionProvider, only CPU") as caught:
+        open_session(model, provider)
+    assert caught.value.fix == "--provider cpu, or --runtime tensorrt with an engine: gi-edge engine BUNDLE"
+
+
 def test_a_provider_that_was_not_built_in_names_the_extra(model, monkeypatch):
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(module.ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(RuntimeUnavailableError, match="has no CUDAExecutionProvider, only CPU") as caught:
         open_session(model, "cuda")
