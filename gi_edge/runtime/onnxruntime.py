@@ -145,7 +145,8 @@ def open_session(
     forbids that.
 
     Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph, or lacks its
-    operators; ArtifactError if the file is no model that ONNX Runtime loads.
+    operators, or took none of its nodes, where this version tells; ArtifactError if the file is no model that ONNX
+    Runtime loads.
     """
     if provider == "auto":
         provider = "cuda" if has_cuda_device() else "cpu"
@@ -175,7 +176,21 @@ def open_session(
     if taken != name:
         fault = provider_fault(provider)
         raise _no_provider(name, f"ONNX Runtime fell back to {taken}{': ' + fault if fault else ''}")
+    if provider != "cpu":  # older versions tell by a run only, which is left to who asks for placements
+        check_placements(provider, placements_of(session) or ())
     return OnnxRuntimeSession(session, _Source(path, providers))
+
+
+def check_placements(provider: Provider, placements: tuple[Placement, ...]) -> None:
+    """Hold a provider to what it was asked for: one that takes no node is named first by its session all the same.
+
+    placements: where the nodes went; none if that is not known.
+
+    Raises: RuntimeUnavailableError if nodes went elsewhere only.
+    """
+    name, taken = PROVIDER_NAMES[provider], [place.provider for place in placements]
+    if taken and name not in taken:
+        raise _no_provider(name, f"it took no node of the graph: all went to {' and '.join(taken)}")
 
 
 def _providers(provider: Provider) -> list[Any]:

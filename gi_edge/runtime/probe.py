@@ -27,11 +27,13 @@ def driver() -> dict[str, Any]:
 
 def onnxruntime(provider: Provider) -> dict[str, Any]:
     """Run the tiny graph in ONNX Runtime."""
-    from gi_edge.runtime.onnxruntime import open_session
+    from gi_edge.runtime.onnxruntime import check_placements, open_session
     from gi_edge.runtime.tiny import TINY_GRAPH, check_tiny
 
     session = open_session(TINY_GRAPH, provider, threads=1)
     check_tiny(session)
+    if provider != "cpu":
+        check_placements(provider, session.placements)
     return {"runtime": session.runtime}
 
 

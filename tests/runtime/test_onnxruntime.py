@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.runtime import onnxruntime as module
-from gi_edge.runtime import placements
+from gi_edge.runtime import placements, probe
 from gi_edge.runtime.device import has_cuda_device
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge.runtime.providers import provider_fault
+from gi_edge.runtime.session import Placement
+from gi_edge.runtime.tiny import TINY_GRAPH
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
 
@@ -103,6 +106,66 @@ def test_a_silent_fallback_is_an_error(model, monkeypatch, provider, asked):
     assert caught.match(r"fell back to CPUExecutionProvider: libcudnn\.so\.9: cannot open")
     assert "--provider cpu" in caught.value.fix
     assert Fallen.asked == asked
+
+
+def placed(*names):
+    return tuple(Placement(name, 5, ("Conv",)) for name in names)
+
+
+CPU, CUDA, TENSORRT = (module.PROVIDER_NAMES[name] for name in ("cpu", "cuda", "tensorrt"))
+
+
+def cpu_session_named(monkeypatch, name):
+    """Let sessions compute on the CPU, and name another provider first, as one does that takes no node."""
+    real = module.ort.InferenceSession
+
+    class Named(real):
+        def __init__(self, path, options, providers, enable_fallback):
+            real.__init__(self, path, options, providers=[CPU])
+
+        def get_providers(self):
+            return [name, CPU]
+
+    monkeypatch.setattr(module, "has_cuda_device", lambda: True)
+    monkeypatch.setattr(module, "load_cuda_libraries", lambda: None)
+    monkeypatch.setattr(module.ort, "get_available_providers", lambda: list(module.PROVIDER_NAMES.values()))
+    monkeypatch.setattr(module.ort, "InferenceSession", Named)
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_takes_no_node_is_an_error(monkeypatch, provider):
+    if not hasattr(module.ort.InferenceSession, "get_provider_graph_assignment_info"):
+        pytest.skip("this ONNX Runtime tells by a run only")
+    cpu_session_named(monkeypatch, module.PROVIDER_NAMES[provider])
+    with pytest.raises(RuntimeUnavailableError, match=rf"took no node of the graph: all went to {CPU} →") as caught:
+        open_session(TINY_GRAPH, provider)
+    assert "--provider cpu" in caught.value.fix
+
+
+def test_doctor_finds_it_also_where_only_a_run_tells(monkeypatch):
+    cpu_session_named(monkeypatch, CUDA)
+    monkeypatch.setattr(module, "placements_of", lambda session: None)
+    assert open_session(TINY_GRAPH, "cuda").provider == CUDA
+    with pytest.raises(RuntimeUnavailableError, match=f"{CUDA} was asked for, but it took no node"):
+        probe.PROBES["onnxruntime cuda"]()
+
+
+@pytest.mark.parametrize(
+    ("provider", "places", "refused"),
+    [
+        ("cuda", placed(CUDA), False),
+        ("cuda", placed(CPU, CUDA), False),
+        ("cuda", placed(CPU), True),
+        ("tensorrt", placed(TENSORRT, CUDA), False),
+        ("tensorrt", placed(CUDA), True),
+        ("tensorrt", placed(CUDA, CPU), True),
+        ("tensorrt", (), False),
+        ("cpu", placed(CPU), False),
+    ],
+)
+def test_a_provider_must_take_some_node(provider, places, refused):
+    with pytest.raises(RuntimeUnavailableError, match="took no node") if refused else nullcontext():
+        module.check_placements(provider, places)
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
