@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any
+from typing import IO, Any
 
 _START = (
     "import json, os, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -19,9 +19,10 @@ _WORDS = 300
 
 
 def probed(name: str, timeout_s: float) -> dict[str, Any]:
-    """Return what a probe says; {"fault": …} if it failed, crashed, or did not answer in time.
+    """Return what a probe says; {"fault": …} if it failed, crashed, or did not answer or end in time.
 
-    The child imports from where this process does, whatever the current folder holds.
+    An answer is not enough: a runtime that crashes or hangs when the process ends does so to its users too. The child
+    imports from where this process does, whatever the current folder holds.
     """
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
         words = [sys.executable, "-c", _START, name, json.dumps(sys.path), str(said.fileno())]
@@ -34,17 +35,29 @@ def probed(name: str, timeout_s: float) -> dict[str, Any]:
             start_new_session=True,
         )
         try:
-            code = child.wait(timeout_s)
+            code: int | None = child.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            return {"fault": f"gave no answer within {timeout_s:g} s"}
+            code = None
         finally:
             _end(child)
-        said.seek(0)
-        try:
-            answer = json.loads(said.read())
-        except ValueError:
-            return {"fault": f"{_end_text(code)}{_last_words(errors)}"}
-        return answer if isinstance(answer, dict) else {"fault": f"{_end_text(code)}{_last_words(errors)}"}
+        answer = _answer(said)
+        if answer is not None and code == 0:
+            return answer
+        if answer is None:
+            fault = f"gave no answer within {timeout_s:g} s" if code is None else _end_text(code, " before it answered")
+        else:
+            ended = f"did not end within {timeout_s:g} s" if code is None else _end_text(code)
+            fault = f"{answer.get('fault', 'answered')}, then {ended}"
+        return {"fault": f"{fault}{_last_words(errors) if code is not None else ''}"}
+
+
+def _answer(said: IO[bytes]) -> dict[str, Any] | None:
+    said.seek(0)
+    try:
+        answer = json.loads(said.read())
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -54,16 +67,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _end_text(code: int) -> str:
+def _end_text(code: int, when: str = "") -> str:
     if code >= 0:
-        return f"ended with code {code} before it answered"
+        return f"ended with code {code}{when}"
     try:
         return f"crashed: {signal.Signals(-code).name}"
     except ValueError:
         return f"crashed: signal {-code}"
 
 
-def _last_words(errors: Any) -> str:  # noqa: ANN401
+def _last_words(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return f" ({lines[-1][-_WORDS:]})" if lines else ""

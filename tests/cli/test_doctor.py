@@ -8,6 +8,8 @@ import os
 import pytest
 from support import gi_edge_process
 
+from gi_edge.runtime.tiny import TINY_LOGITS
+
 WRONG = """
 __version__ = "9.9"
 class SessionOptions:
@@ -19,7 +21,7 @@ class InferenceSession:
         class Meta: custom_metadata_map = {}
         return Meta
     def get_inputs(self):
-        class Pixels: name = "pixels"
+        class Pixels: name, shape = "pixels", ["batch", 4, 4, 3]
         return [Pixels]
     def run(self, names, feed):
         import numpy
@@ -29,6 +31,11 @@ class capi:
     class onnxruntime_pybind11_state:
         class NotImplemented(Exception): pass
 """
+RIGHT = WRONG.replace("numpy.zeros((2, 3), numpy.float32)", f"numpy.array({TINY_LOGITS}, numpy.float32)")
+AT_EXIT = "\nimport atexit, os, time\natexit.register(lambda: {})\n"
+CRASHES_LATER = AT_EXIT.format("os.kill(os.getpid(), 11)")
+HANGS_LATER = AT_EXIT.format("time.sleep(600)")
+ENDS_LATER = AT_EXIT.format("os._exit(3)")
 
 
 @pytest.fixture
@@ -69,6 +76,10 @@ def test_the_table_says_the_same(doctor):
     assert "known not to go together" in done.out or "Known: " in done.out
 
 
+def test_a_stand_in_that_answers_right_runs(doctor):
+    assert state_of(doctor("--json", onnxruntime=RIGHT))["status"] == "runs"
+
+
 @pytest.mark.parametrize(
     ("modules", "found"),
     [
@@ -79,6 +90,10 @@ def test_the_table_says_the_same(doctor):
         ({"onnxruntime": "import sys; sys.exit('gone')"}, "SystemExit: gone"),
         ({"onnxruntime": "import time; time.sleep(600)"}, "gave no answer within 8 s"),
         ({"onnxruntime": WRONG}, "runs but computes wrong numbers"),
+        ({"onnxruntime": RIGHT + CRASHES_LATER}, "answered, then crashed: SIGSEGV"),
+        ({"onnxruntime": RIGHT + HANGS_LATER}, "answered, then did not end within 8 s"),
+        ({"onnxruntime": RIGHT + ENDS_LATER}, "answered, then ended with code 3"),
+        ({"onnxruntime": WRONG + CRASHES_LATER}, "]], then crashed: SIGSEGV"),
         ({"numpy": "raise ImportError('numpy is broken')"}, "numpy is broken"),
         ({"numpy": "import os; os.kill(os.getpid(), 11)"}, "crashed: SIGSEGV"),
     ],
