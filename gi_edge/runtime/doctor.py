@@ -12,15 +12,15 @@ from gi_edge.deps import install_command
 from gi_edge.progress import Progress
 from gi_edge.runtime.children import probed
 from gi_edge.runtime.installed import UNKNOWN, installed_packages, onnxruntime_cuda
-from gi_edge.runtime.known_faults import KnownFault, faults_here
+from gi_edge.runtime.known_faults import ANY, KnownFault, faults_here
 from gi_edge.runtime.machine import Machine, this_machine
 
 _PACKAGES: dict[str, tuple[str, ...]] = {
     "onnxruntime cpu": ("onnxruntime-gpu", "onnxruntime"),
     "onnxruntime cuda": ("onnxruntime-gpu", "onnxruntime"),
     "onnxruntime tensorrt": ("onnxruntime-gpu", "onnxruntime"),
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt-rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+    "tensorrt": ANY["tensorrt-any"],
+    "tensorrt-rtx": ANY["tensorrt-rtx-any"],
 }
 _EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
 _ON_CPU = "onnxruntime cpu"

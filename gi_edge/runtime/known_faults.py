@@ -19,6 +19,13 @@ _COMPARED: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
 }
 
 
+ANY: dict[str, tuple[str, ...]] = {
+    "tensorrt-any": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt-rtx-any": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+}
+"""Facts that are made of others: the version of the first of these packages that is installed and says it."""
+
+
 class KnownFault(Value):
     """One pair or triple of versions, and what is known of it."""
 
@@ -42,7 +49,13 @@ def known_faults() -> tuple[KnownFault, ...]:
 
 def faults_here(facts: Mapping[str, str]) -> tuple[KnownFault, ...]:
     """Return the entries that hold for these facts; a version that is not known holds for no comparison."""
-    return tuple(fault for fault in known_faults() if all(_holds(facts.get(n), c) for n, c in fault.when.items()))
+    every = {name: _any_of(facts, packages) for name, packages in ANY.items()} | dict(facts)
+    return tuple(fault for fault in known_faults() if all(_holds(every.get(n), c) for n, c in fault.when.items()))
+
+
+def _any_of(facts: Mapping[str, str], packages: tuple[str, ...]) -> str | None:
+    found = [facts[name] for name in packages if name in facts]
+    return next((version for version in found if _numbers(version)), found[0] if found else None)
 
 
 def _holds(found: str | None, condition: str) -> bool:

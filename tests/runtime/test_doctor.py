@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 
 import onnxruntime
@@ -12,7 +13,7 @@ from gi_edge.progress import Silent
 from gi_edge.runtime import doctor, installed
 from gi_edge.runtime.children import probed
 from gi_edge.runtime.doctor import diagnose
-from gi_edge.runtime.known_faults import _holds, faults_here, known_faults
+from gi_edge.runtime.known_faults import ANY, _holds, faults_here, known_faults
 from gi_edge.runtime.machine import Machine, l4t_from_text
 
 ADA = {"name": "NVIDIA GeForce RTX 4090", "compute_capability": "8.9", "memory_bytes": 24 << 30}
@@ -163,6 +164,15 @@ BOTH = {"onnxruntime": "1.31.1", "onnxruntime-gpu": "1.31.1"}
         ({"tensorrt-rtx": "1.7.1", "compute-capability": "12.0"}, []),
         ({"tensorrt-rtx": "1.7.1", "l4t": "36.4.3"}, ["no build for Jetson"]),
         ({"tensorrt": "unknown", "l4t": "36.4.3"}, []),
+        ({"tensorrt-cu12": "11.0.0", "l4t": "36.4.3"}, ["TensorRT 11 does not support JetPack 6"]),
+        ({"tensorrt-cu12": "10.5.0", "compute-capability": "7.0"}, ["does not serve GPUs before"]),
+        ({"tensorrt-cu12": "10.4.0", "compute-capability": "7.0"}, []),
+        ({"tensorrt-cu13": "11.0.0", "onnxruntime-gpu": "1.31.1"}, ["libnvinfer.so.10"]),
+        ({"tensorrt": "unknown", "tensorrt-cu13": "11.0.0", "onnxruntime-gpu": "1.31.1"}, ["libnvinfer.so.10"]),
+        ({"tensorrt-rtx-cu12": "1.7.1", "compute-capability": "9.0"}, ["not this data-centre GPU"]),
+        ({"tensorrt-rtx-cu13": "1.7.1", "l4t": "36.4.3"}, ["no build for Jetson"]),
+        ({"tensorrt-rtx": "1.7.1", "compute-capability": "8.0"}, []),
+        ({"tensorrt-rtx": "1.7.1", "compute-capability": "12.1"}, []),
     ],
 )
 def test_known_faults_hold_where_they_should_and_nowhere_else(facts, words):
@@ -173,12 +183,21 @@ def test_known_faults_hold_where_they_should_and_nowhere_else(facts, words):
 
 
 def test_every_known_fault_names_a_source_a_mend_and_facts_that_there_are():
-    facts = {"driver", "driver-cuda", "onnxruntime-for-cuda", "l4t", "compute-capability", *installed.PACKAGES}
+    facts = {"driver", "driver-cuda", "onnxruntime-for-cuda", "l4t", "compute-capability", *installed.PACKAGES, *ANY}
     for fault in known_faults():
         assert set(fault.when) <= facts
         assert set(fault.stops) <= set(doctor._PACKAGES)
         assert fault.source
         assert fault.fix
+
+
+@pytest.mark.tensorrt
+def test_what_is_said_of_tensorrt_for_rtx_is_what_it_enumerates():
+    trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    (fault,) = faults_here({"tensorrt-rtx": "1.7.1", "compute-capability": "9.0"})
+    served = {f"{name[2:-1]}.{name[-1]}" for name in trt.ComputeCapability.__members__ if name.startswith("SM")}
+    said = re.search(r"\((.*)\)", fault.text).group(1)
+    assert set(re.findall(r"\d+\.\d", said)) == served
 
 
 @pytest.mark.parametrize(
