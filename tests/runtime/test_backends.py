@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from engines import add_engine
 from fake_cuda import Driver
 from fake_tensorrt import tensorrt_module
 from PIL import Image
 
 from gi_edge.artifacts.bundle import read_bundle
-from gi_edge.artifacts.engine import (
-    PLAN_FILE,
-    BatchRange,
-    EngineEntry,
-    EngineTarget,
-    PrecisionProof,
-    engine_folder,
-    write_engine_entry,
-)
-from gi_edge.artifacts.manifest import MANIFEST
+from gi_edge.artifacts.engine import PLAN_FILE, EngineTarget
 from gi_edge.errors import ArtifactError, ConfigError, MissingDependencyError, RuntimeUnavailableError
-from gi_edge.files import sha256_file
 from gi_edge.metrics.calibration import softmax
 from gi_edge.runtime import backends
 from gi_edge.runtime.backends import open_model
@@ -60,33 +50,6 @@ def driver(monkeypatch):
     monkeypatch.setattr(backends, "load_toolkit", lambda name: Toolkit(name, tensorrt_module(driver, versions[name])))
     monkeypatch.setattr(backends, "open_cuda", lambda runtime: Cuda(driver))
     return driver
-
-
-def add_engine(path, target, runtime="tensorrt-10.3.0", precision="fp16", **told):
-    """Put an engine into a bundle; its plan is one that the fake runtime computes."""
-    name, _, version = runtime.rpartition("-")
-    folder = engine_folder(path, target, runtime, precision)
-    folder.mkdir(parents=True)
-    (folder / PLAN_FILE).write_text(json.dumps({"size": 64, **told}))
-    entry = EngineEntry(
-        precision=precision,
-        runtime=name,
-        runtime_version=version,
-        target=target,
-        batch=BatchRange(minimum=1, optimum=2, maximum=4),
-        tf32=False,
-        workspace_mb=None,
-        onnx_sha256=sha256_file(path / f"model.{precision}.onnx"),
-        bundle_manifest_sha256=sha256_file(path / MANIFEST),
-        files=(),
-        timing_cache_sha256=None,
-        proof=PrecisionProof(method="typed network", matrices={precision: 1}, sums={}),
-        build_seconds=1.0,
-        created="2025-01-01T00:00:00+00:00",
-        gi_edge_version="0.1.0",
-    )
-    write_engine_entry(folder, entry)
-    return folder
 
 
 def test_onnx_runtime_opens_the_model_file(path):
