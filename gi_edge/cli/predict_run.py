@@ -22,6 +22,8 @@ from gi_edge.progress import Progress
 from gi_edge.runtime.classifier import Classifier, Unreadable
 from gi_edge.runtime.sampling import SUFFIXES, Sampling
 
+_SEAM = "the file's own times start anew here, as in joined recordings; the times given go on"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -42,7 +44,7 @@ def run(job: Job, progress: Progress) -> None:
     Raises: DataError at the end if something could not be read.
     """
     header, line = line_format(job.form, job.classifier.classes)
-    answers = job.classifier.predict_keyed(_asked(job), job.batch_size)
+    answers = job.classifier.predict_keyed(_asked(job, progress), job.batch_size)
     noun, total = _expected(job)
     skipped = answered = 0
     with ExitStack() as stack:
@@ -74,22 +76,23 @@ def _hint(place: Place) -> str:
     return "" if known else f" (by its name no video: {', '.join(sorted(SUFFIXES))})"
 
 
-def _asked(job: Job) -> Iterator[tuple[Place, Path | Image.Image | Unreadable]]:
+def _asked(job: Job, progress: Progress) -> Iterator[tuple[Place, Path | Image.Image | Unreadable]]:
     for source in job.sources:
         if source.is_video:
-            yield from _asked_of_video(source, job.sampling, keep=job.annotate is not None)
+            yield from _asked_of_video(source, job, progress)
         else:
             yield Place(source), source.path
 
 
-def _asked_of_video(
-    source: Source, sampling: Sampling, *, keep: bool
-) -> Iterator[tuple[Place, Image.Image | Unreadable]]:
-    from gi_edge.runtime.video import VideoFault, read_frames
+def _asked_of_video(source: Source, job: Job, progress: Progress) -> Iterator[tuple[Place, Image.Image | Unreadable]]:
+    from gi_edge.runtime.video import VideoFault, VideoSeam, read_frames
 
+    keep = job.annotate is not None
     try:
-        for found in read_frames(source.path, sampling):
-            if isinstance(found, VideoFault):
+        for found in read_frames(source.path, job.sampling):
+            if isinstance(found, VideoSeam):
+                progress.say(f"{Place(source, time_s=found.time_s).text}: {_SEAM}")
+            elif isinstance(found, VideoFault):
                 yield Place(source, time_s=found.time_s), Unreadable(found.reason)
             else:
                 yield Place(source, found.number, found.time_s, found.image if keep else None), found.image

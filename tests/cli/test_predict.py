@@ -226,3 +226,16 @@ def test_the_command_loads_neither_statistics_nor_plots_nor_video(workspace, pla
     words = ["predict", workspace / "bundles" / "lesions", place / "r.jpg", *CPU]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_joined_video_is_answered_to_its_end_at_times_that_go_on(workspace, gi_edge, tmp_path):
+    part, film = write_video(tmp_path / "part.mpg", 50, codec="mpeg2video"), tmp_path / "film.mpg"
+    film.write_bytes(part.read_bytes() * 2)
+    words = ("--fps", 5, "--json", "--annotate", tmp_path / "copies", *CPU)
+    done = gi_edge("predict", "lesions", film, *words, cwd=workspace)
+    assert done.code == 0, done.err
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert [(each["frame"], each["time_s"]) for each in found] == [(at * 5, pytest.approx(at / 5)) for at in range(20)]
+    assert f"{film} at 2.000 s: the file's own times start anew here" in done.err
+    copy = list(read_frames(tmp_path / "copies" / "film.mp4"))
+    assert [frame.time_s for frame in copy] == pytest.approx([at / 5 for at in range(20)], abs=1e-3)
