@@ -173,6 +173,23 @@ def test_a_written_video_has_its_frames_at_their_times(tmp_path):
     assert max(difference(frame.image, scene(frame.number)) for frame in found) < NEAR
 
 
+@pytest.mark.parametrize("rate", [Fraction(1, 2003), Fraction(1, 90_000), Fraction(0), Fraction(-25), None])
+def test_a_rate_that_no_video_has_is_taken_for_25(tmp_path, rate):
+    with video_writer(tmp_path / "copy.mp4", rate) as add:
+        for number in range(3):
+            add(Image.fromarray(scene(number)), None)
+    found = list(read_frames(tmp_path / "copy.mp4"))
+    assert [frame.time_s for frame in found] == pytest.approx([0.0, 0.04, 0.08], abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 1001), Fraction(1, 2), Fraction(30_000, 1001), Fraction(60)])
+def test_a_known_rate_is_that_of_frames_without_a_time(tmp_path, rate):
+    with video_writer(tmp_path / "copy.mp4", rate) as add:
+        add(Image.fromarray(scene(0)), None)
+        add(Image.fromarray(scene(1)), None)
+    assert [frame.time_s for frame in read_frames(tmp_path / "copy.mp4")] == pytest.approx([0.0, 1 / rate], abs=1e-4)
+
+
 def test_an_interrupted_writer_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt), video_writer(tmp_path / "copy.mp4", None) as add:
         add(Image.fromarray(scene(0)), 0.0)
