@@ -87,5 +87,6 @@ def print_table(table: RenderableType) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text to stdout as it is."""
-    click.echo(text, nl=not text.endswith("\n"))
+    """Print text to stdout as it is; a file name in it that is no UTF-8 keeps its bytes."""
+    has_bytes = any("\udc80" <= character <= "\udcff" for character in text)  # as Python reads such names
+    click.echo(text.encode("utf-8", "surrogateescape") if has_bytes else text, nl=not text.endswith("\n"))

@@ -41,11 +41,14 @@ Line = Callable[[Place, "Prediction"], str]
 
 
 def line_format(form: str, classes: tuple[str, ...]) -> tuple[str, Line]:
-    """Return the header, which may be empty, and what makes a line, both without the line's end."""
+    """Return the header, which may be empty, and what makes a line, both without the line's end.
+
+    A file name that is no UTF-8 has surrogates in it, as Python reads it; JSON, which must be UTF-8, has their escapes.
+    """
     if form == "csv":
         return _row((*HEADER, *classes)), lambda place, answer: _row(_cells(place, answer))
     if form == "json":
-        return "", lambda place, answer: json.dumps(_json(place, answer, classes), ensure_ascii=False)
+        return "", lambda place, answer: _json_text(_json(place, answer, classes))
     return "", _text
 
 
@@ -63,6 +66,10 @@ def _json(place: Place, answer: Prediction, classes: tuple[str, ...]) -> dict[st
     every = zip(classes, _values(answer), strict=True)
     best = {"class": answer.label, "probability": round(answer.probability, 6)}
     return content | best | {"probabilities": dict(every)}
+
+
+def _json_text(content: dict[str, object]) -> str:
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _cells(place: Place, answer: Prediction) -> list[object]:

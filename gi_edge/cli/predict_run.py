@@ -126,5 +126,6 @@ def _lines_to(output: Path | None) -> Iterator[Callable[[str], object]]:
     if output is None:
         yield print_text
         return
-    with atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
+    # names that are no UTF-8 keep their bytes
+    with atomic_file(output) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape") as file:
         yield lambda text: file.write(f"{text}\n")

@@ -118,6 +118,34 @@ def test_output_is_written_to_a_file_and_replaced_with_force_only(workspace, pla
     assert target.read_text() == printed.out
 
 
+ODD = b"h\xf6hle \xc3\xa4.jpg"
+"""Latin 1 and UTF-8 in one name."""
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "json"])
+@pytest.mark.parametrize("to_file", [True, False])
+def test_a_file_name_that_is_no_utf8_is_given_as_it_is(workspace, tmp_path, form, to_file):
+    folder, target = tmp_path / "odd", tmp_path / "answers"
+    picture = (workspace / "data" / "lesions" / "red lesion" / "000.jpg").read_bytes()
+    folder.mkdir()
+    (folder / os.fsdecode(ODD)).write_bytes(picture)
+    (folder / os.fsdecode(b"\xff.jpg")).write_bytes(b"no image")
+    words = ["predict", "lesions", folder, "--format", form, "--annotate", tmp_path / "copies", *CPU]
+    done = subprocess.run(
+        [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words, *["--output", target][: 2 * to_file]],
+        cwd=workspace, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert b"\\udcff.jpg: not an image" in done.stderr
+    assert b"Traceback" not in done.stderr
+    content = target.read_bytes() if to_file else done.stdout
+    if form == "json":
+        assert os.fsencode(json.loads(content.decode())["image"]) == os.fsencode(folder) + b"/" + ODD
+    else:
+        assert os.fsencode(folder) + b"/" + ODD in content
+    assert [os.fsencode(path.name) for path in (tmp_path / "copies").iterdir()] == [ODD]
+
+
 def test_an_interrupt_leaves_neither_output_nor_half_a_copy(workspace, tmp_path):
     film = write_video(tmp_path / "film.avi", [scene(number % 9) for number in range(4000)], codec="mpeg4")
     words = ["predict", workspace / "bundles" / "lesions", film, "--output", "out.csv", "--annotate", "copies", *CPU]
