@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from videos import damage, difference, scene, write_video
 
 from gi_edge.runtime.video import VideoFrame, read_frames
 
+FULL = Path("/dev/full")
 CPU = ("--provider", "cpu")
 CLASSES = ["blue lesion", "green lesion", "red lesion"]
 COLUMNS = ["source", "frame", "time_s", "label", "probability", *CLASSES]
@@ -131,8 +133,9 @@ def test_a_file_name_that_is_no_utf8_is_given_as_it_is(workspace, tmp_path, form
     (folder / os.fsdecode(ODD)).write_bytes(picture)
     (folder / os.fsdecode(b"\xff.jpg")).write_bytes(b"no image")
     words = ["predict", "lesions", folder, "--format", form, "--annotate", tmp_path / "copies", *CPU]
+    words += ["--output", target] if to_file else []
     done = subprocess.run(
-        [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words, *["--output", target][: 2 * to_file]],
+        [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words],
         cwd=workspace, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -144,6 +147,19 @@ def test_a_file_name_that_is_no_utf8_is_given_as_it_is(workspace, tmp_path, form
     else:
         assert os.fsencode(folder) + b"/" + ODD in content
     assert [os.fsencode(path.name) for path in (tmp_path / "copies").iterdir()] == [ODD]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_told(workspace, place):
+    words = ["predict", workspace / "bundles" / "lesions", place / "r.jpg", *CPU]
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from gi_edge.cli.main import main; main()", *words],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write to stdout: No space left on device. To mend: free space")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_interrupt_leaves_neither_output_nor_half_a_copy(workspace, tmp_path):
