@@ -55,13 +55,13 @@ def command(**given: Any) -> None:  # noqa: ANN401
     be read is named on stderr and never guessed; the exit code is then 1. Needs no torch.
     """
     from gi_edge.cli.console import ConsoleProgress, workspace
-    from gi_edge.cli.predict_sources import check_copies, sources_from_arguments
+    from gi_edge.cli.predict_sources import check_copies, distinct, sources_from_arguments
     from gi_edge.deps import extra
     from gi_edge.files import check_writable
 
     _check_choices(given)
     folder = workspace().bundle_path(given["bundle"])
-    sources = sources_from_arguments(given["sources"])
+    sources, again = distinct(sources_from_arguments(given["sources"]))
     if given["output"]:
         check_writable(given["output"], force=given["force"], other="--output FILE")
     if given["annotate"]:
@@ -74,6 +74,10 @@ def command(**given: Any) -> None:  # noqa: ANN401
         from gi_edge.runtime.classifier import Classifier
         from gi_edge.runtime.sampling import Sampling
     backend, batch_size = _plan(given, is_one_image=len(sources) == 1 and not sources[0].is_video)
+    progress = ConsoleProgress()
+    if again:
+        more = f" and {len(again) - 1} more" if again[1:] else ""
+        progress.say(f"named again and answered once: {again[0]}{more}")
     job = Job(
         Classifier.from_bundle(folder, given["precision"], backend),
         sources,
@@ -83,7 +87,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
         given["output"],
         given["annotate"],
     )
-    run(job, ConsoleProgress())
+    run(job, progress)
 
 
 def _check_choices(given: dict[str, Any]) -> None:

@@ -51,6 +51,23 @@ def sources_from_arguments(arguments: Iterable[Path]) -> list[Source]:
     return found
 
 
+def distinct(sources: Iterable[Source]) -> tuple[list[Source], list[Path]]:
+    """Return each file once, where it was named first, and the paths that named one again.
+
+    Two links to one file are two files, for their names differ.
+    """
+    folders: dict[Path, Path] = {}
+    kept: dict[Path, Source] = {}
+    again: list[Path] = []
+    for source in sources:
+        folder = source.path.parent
+        if folder not in folders:
+            folders[folder] = folder.resolve()
+        if kept.setdefault(folders[folder] / source.path.name, source) is not source:
+            again.append(source.path)
+    return list(kept.values()), again
+
+
 def check_copies(sources: Iterable[Source], folder: Path, *, force: bool) -> None:
     """Raise DataError if two annotated copies in folder would have one name, or one is there already, without force."""
     by_name: dict[Path, Path] = {}

@@ -206,6 +206,35 @@ def test_copies_carry_the_answer_below_the_picture_and_never_on_it(workspace, pl
     )
 
 
+AGAIN = {
+    "a video": (["film.mp4", "./film.mp4"], "film.mp4", ["film.mp4"]),
+    "by a longer way": (["film.mp4", "deep/../film.mp4"], "deep/../film.mp4", ["film.mp4"]),
+    "through a link to the folder": (["film.mp4", "linked/film.mp4"], "linked/film.mp4", ["film.mp4"]),
+    "in its folder": (["deep", "deep/b.jpg", "deep/r.png"], "deep/b.jpg and 1 more", ["deep/b.jpg", "deep/r.png"]),
+    "above its folder": (["deep/b.jpg", "deep"], "deep/b.jpg", ["deep/b.jpg", "deep/r.png"]),
+}
+
+
+@pytest.mark.parametrize("case", AGAIN)
+def test_a_file_that_is_named_again_is_answered_and_copied_once(workspace, place, gi_edge, tmp_path, case):
+    named, told, answered = AGAIN[case]
+    (place / "linked").symlink_to(place)
+    words = ("--annotate", tmp_path / "copies", "--format", "csv", *CPU)
+    done = gi_edge("predict", workspace / "bundles" / "lesions", *named, *words, cwd=place)
+    assert done.code == 0, done.err
+    assert done.err == f"named again and answered once: {told}\n"
+    frames = 12 if "film.mp4" in answered else 1
+    assert [row["source"] for row in rows_of(done.out)] == [name for name in answered for _ in range(frames)]
+    if frames == 12:
+        assert len(list(read_frames(tmp_path / "copies" / "film.mp4"))) == 12
+
+
+def test_two_links_to_one_file_are_two_files(workspace, place, gi_edge):
+    (place / "deep" / "link.jpg").symlink_to(place / "r.jpg")
+    done = gi_edge("predict", workspace / "bundles" / "lesions", "r.jpg", "deep/link.jpg", *CPU, cwd=place)
+    assert (done.code, len(done.out.splitlines()), done.err) == (0, 2, "")
+
+
 def test_originals_are_never_replaced_by_their_copies(workspace, place, gi_edge):
     before = (place / "r.jpg").read_bytes()
     done = gi_edge("predict", "lesions", place, "--annotate", place, "--force", *CPU, cwd=workspace)
