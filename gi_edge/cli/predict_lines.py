@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADER = ("source", "frame", "time_s", "label", "probability")
 """First columns of the CSV form; one for each class follows."""
+
+_FORMS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Place:
 
 
 Line = Callable[[Place, "Prediction"], str]
+
+
+def form_from_name(output: Path | None) -> str:
+    """Return the form that a file's name asks for; text where it asks for none."""
+    return _FORMS.get(output.suffix.lower(), "text") if output else "text"
 
 
 def line_format(form: str, classes: tuple[str, ...]) -> tuple[str, Line]:

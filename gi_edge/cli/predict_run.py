@@ -64,8 +64,20 @@ def run(job: Job, progress: Progress) -> None:
                     copy(place, answer)
             if counter:
                 counter.advance()
+    _tell_end(job, progress, noun, (answered, skipped))
+
+
+def _tell_end(job: Job, progress: Progress, noun: str, counts: tuple[int, int]) -> None:
+    """Say what was written; raise DataError if something was not."""
+    answered, skipped = counts
+    count = f"{answered:,} {noun if answered != 1 else noun[:-1]} answered"
+    if job.output:
+        progress.say(f"{count} in {job.output}")
+    if job.annotate and answered:
+        progress.say(f"annotated copies in {job.annotate}")
     if skipped:
-        of_all = f" of {skipped + answered} images" if noun == "images" else f" places ({answered:,} frames answered)"
+        places = f" place{'s' * (skipped != 1)} ({count})"
+        of_all = f" of {skipped + answered} images" if noun == "images" else places
         raise DataError(f"{skipped}{of_all} could not be read", fix="see the lines above")
 
 

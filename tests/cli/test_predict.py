@@ -162,6 +162,45 @@ def test_a_full_disk_behind_stdout_is_told(workspace, place):
     assert len(done.stderr.splitlines()) == 1
 
 
+NAMED = {
+    "a.csv": "source,frame,time_s,label,probability,",
+    "a.CSV": "source,frame,",
+    "a.jsonl": '{"image": "r.jpg", "class": "red lesion"',
+    "a.json": '{"image": "r.jpg"',
+    "a.txt": "red lesion\t",
+    "a": "red lesion\t",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_name_of_the_output_says_its_form_unless_another_is_given(workspace, place, gi_edge, name):
+    words = ("predict", workspace / "bundles" / "lesions", "r.jpg", *CPU, "--output", name)
+    done = gi_edge(*words, cwd=place)
+    assert (done.code, done.out, done.err) == (0, "", f"1 image answered in {name}\n")
+    assert (place / name).read_text().startswith(NAMED[name])
+    assert gi_edge(*words, "--format", "text", "--force", cwd=place).code == 0
+    assert (place / name).read_text().startswith("red lesion\t")
+
+
+def test_what_was_written_and_what_was_not_is_told(workspace, place, gi_edge):
+    (place / "broken.png").write_bytes(b"x")
+    film = damage(write_video(place / "film.mp4", 40), 0.5)
+    words = ("predict", workspace / "bundles" / "lesions", *CPU)
+    done = gi_edge(*words, "r.jpg", "broken.png", "--output", "a.csv", "--annotate", "copies", cwd=place)
+    assert done.err.splitlines()[1:] == [
+        "1 image answered in a.csv",
+        "annotated copies in copies",
+        "error: 1 of 2 images could not be read. To mend: see the lines above",
+    ]
+    one = gi_edge(*words, "broken.png", "film.mp4", "--every", 1000, cwd=place)
+    assert film.exists()
+    count = one.err.count("skipped ")
+    assert f"error: {count} places (1 frame answered) could not be read" in one.err
+    absent = gi_edge(*words, "absent.mp4", "--annotate", "none", cwd=place)
+    assert absent.err.endswith("error: 1 place (0 frames answered) could not be read. To mend: see the lines above\n")
+    assert "copies in" not in absent.err
+
+
 def test_an_interrupt_leaves_neither_output_nor_half_a_copy(workspace, tmp_path):
     film = write_video(tmp_path / "film.avi", [scene(number % 9) for number in range(4000)], codec="mpeg4")
     words = ["predict", workspace / "bundles" / "lesions", film, "--output", "out.csv", "--annotate", "copies", *CPU]
@@ -222,7 +261,7 @@ def test_a_file_that_is_named_again_is_answered_and_copied_once(workspace, place
     words = ("--annotate", tmp_path / "copies", "--format", "csv", *CPU)
     done = gi_edge("predict", workspace / "bundles" / "lesions", *named, *words, cwd=place)
     assert done.code == 0, done.err
-    assert done.err == f"named again and answered once: {told}\n"
+    assert done.err.splitlines()[0] == f"named again and answered once: {told}"
     frames = 12 if "film.mp4" in answered else 1
     assert [row["source"] for row in rows_of(done.out)] == [name for name in answered for _ in range(frames)]
     if frames == 12:
@@ -265,6 +304,11 @@ FAULTS = {
     "one copy of two": (
         ["r.jpg", "deep/r.jpg", "--annotate", "c"],
         "copies of r.jpg and deep/r.jpg would both be c/r.jpg",
+    ),
+    "copies to a file": (["r.jpg", "--annotate", "notes.txt"], "notes.txt is a file, no folder. To mend: name another"),
+    "output over a source": (
+        ["deep", "r.jpg", "--force", "--output", "deep/../r.jpg"],
+        "r.jpg is one of the files to be classified. To mend: name another --output FILE",
     ),
     "no engine": (["r.jpg", "--runtime", "tensorrt"], "error: "),
 }
