@@ -14,6 +14,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from gi_edge.errors import ConfigError
+from gi_edge.files import disk_errors
 from gi_edge.progress import Task
 from gi_edge.workspace import Workspace
 
@@ -87,5 +88,10 @@ def print_table(table: RenderableType) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text to stdout as it is."""
-    click.echo(text, nl=not text.endswith("\n"))
+    """Print text to stdout as it is; a file name in it that is no UTF-8 keeps its bytes.
+
+    Raises: ArtifactError if stdout is a file and its disk is full.
+    """
+    has_bytes = any("\udc80" <= character <= "\udcff" for character in text)  # as Python reads such names
+    with disk_errors(Path("to stdout")):
+        click.echo(text.encode("utf-8", "surrogateescape") if has_bytes else text, nl=not text.endswith("\n"))

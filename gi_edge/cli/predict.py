@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from gi_edge.runtime.session import Backend
 
 _OPTIONS = (
-    click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), help="text unless given."),
+    click.option(
+        "--format", "form", type=click.Choice(["text", "csv", "json"]), help="By the name of --output, else text."
+    ),
     click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a line."),
     click.option("--output", type=click.Path(path_type=Path), help="Write the lines to a file, whole or not at all."),
     click.option("--annotate", type=click.Path(path_type=Path), metavar="DIR", help="Write copies with their answers."),
@@ -59,14 +61,15 @@ def command(**given: Any) -> None:  # noqa: ANN401
     be read is named on stderr and never guessed; the exit code is then 1. Needs no torch.
     """
     from gi_edge.cli.console import ConsoleProgress, workspace
-    from gi_edge.cli.predict_sources import check_copies, sources_from_arguments
+    from gi_edge.cli.predict_sources import check_copies, check_output, distinct, sources_from_arguments
     from gi_edge.deps import extra
     from gi_edge.files import check_writable
 
     _check_choices(given)
     folder = workspace().bundle_path(given["bundle"])
-    sources = sources_from_arguments(given["sources"])
+    sources, again = distinct(sources_from_arguments(given["sources"]))
     if given["output"]:
+        check_output(sources, given["output"])
         check_writable(given["output"], force=given["force"], other="--output FILE")
     if given["annotate"]:
         check_copies(sources, given["annotate"], force=given["force"])
@@ -74,21 +77,26 @@ def command(**given: Any) -> None:  # noqa: ANN401
         with extra("video"):
             import av  # noqa: F401
     with extra("cuda"):
+        from gi_edge.cli.predict_lines import form_from_name
         from gi_edge.cli.predict_run import Job, run
         from gi_edge.runtime.classifier import Classifier
         from gi_edge.runtime.sampling import Sampling
     backend, usual = _plan(given, is_one_image=len(sources) == 1 and not sources[0].is_video)
+    progress = ConsoleProgress()
+    if again:
+        more = f" and {len(again) - 1} more" if again[1:] else ""
+        progress.say(f"named again and answered once: {again[0]}{more}")
     classifier = Classifier.from_bundle(folder, given["precision"], backend)
     job = Job(
         classifier,
         sources,
         Sampling(every=given["every"] or 1, rate=given["fps"]),
         given["batch_size"] or classifier.usual_batch(usual),
-        "json" if given["as_json"] else given["form"] or "text",
+        "json" if given["as_json"] else given["form"] or form_from_name(given["output"]),
         given["output"],
         given["annotate"],
     )
-    run(job, ConsoleProgress())
+    run(job, progress)
 
 
 def _check_choices(given: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADER = ("source", "frame", "time_s", "label", "probability")
 """First columns of the CSV form; one for each class follows."""
+
+_FORMS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,20 @@ class Place:
 Line = Callable[[Place, "Prediction"], str]
 
 
+def form_from_name(output: Path | None) -> str:
+    """Return the form that a file's name asks for; text where it asks for none."""
+    return _FORMS.get(output.suffix.lower(), "text") if output else "text"
+
+
 def line_format(form: str, classes: tuple[str, ...]) -> tuple[str, Line]:
-    """Return the header, which may be empty, and what makes a line, both without the line's end."""
+    """Return the header, which may be empty, and what makes a line, both without the line's end.
+
+    A file name that is no UTF-8 has surrogates in it, as Python reads it; JSON, which must be UTF-8, has their escapes.
+    """
     if form == "csv":
         return _row((*HEADER, *classes)), lambda place, answer: _row(_cells(place, answer))
     if form == "json":
-        return "", lambda place, answer: json.dumps(_json(place, answer, classes), ensure_ascii=False)
+        return "", lambda place, answer: _json_text(_json(place, answer, classes))
     return "", _text
 
 
@@ -63,6 +74,10 @@ def _json(place: Place, answer: Prediction, classes: tuple[str, ...]) -> dict[st
     every = zip(classes, _values(answer), strict=True)
     best = {"class": answer.label, "probability": round(answer.probability, 6)}
     return content | best | {"probabilities": dict(every)}
+
+
+def _json_text(content: dict[str, object]) -> str:
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _cells(place: Place, answer: Prediction) -> list[object]:

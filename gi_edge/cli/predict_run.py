@@ -22,6 +22,8 @@ from gi_edge.progress import Progress
 from gi_edge.runtime.classifier import Classifier, Unreadable
 from gi_edge.runtime.sampling import SUFFIXES, Sampling
 
+_SEAM = "the file's own times start anew here, as in joined recordings; the times given go on"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -42,7 +44,7 @@ def run(job: Job, progress: Progress) -> None:
     Raises: DataError at the end if something could not be read.
     """
     header, line = line_format(job.form, job.classifier.classes)
-    answers = job.classifier.predict_keyed(_asked(job), job.batch_size)
+    answers = job.classifier.predict_keyed(_asked(job, progress), job.batch_size)
     noun, total = _expected(job)
     skipped = answered = 0
     with ExitStack() as stack:
@@ -62,8 +64,20 @@ def run(job: Job, progress: Progress) -> None:
                     copy(place, answer)
             if counter:
                 counter.advance()
+    _tell_end(job, progress, noun, (answered, skipped))
+
+
+def _tell_end(job: Job, progress: Progress, noun: str, counts: tuple[int, int]) -> None:
+    """Say what was written; raise DataError if something was not."""
+    answered, skipped = counts
+    count = f"{answered:,} {noun if answered != 1 else noun[:-1]} answered"
+    if job.output:
+        progress.say(f"{count} in {job.output}")
+    if job.annotate and answered:
+        progress.say(f"annotated copies in {job.annotate}")
     if skipped:
-        of_all = f" of {skipped + answered} images" if noun == "images" else f" places ({answered:,} frames answered)"
+        places = f" place{'s' * (skipped != 1)} ({count})"
+        of_all = f" of {skipped + answered} images" if noun == "images" else places
         raise DataError(f"{skipped}{of_all} could not be read", fix="see the lines above")
 
 
@@ -74,22 +88,23 @@ def _hint(place: Place) -> str:
     return "" if known else f" (by its name no video: {', '.join(sorted(SUFFIXES))})"
 
 
-def _asked(job: Job) -> Iterator[tuple[Place, Path | Image.Image | Unreadable]]:
+def _asked(job: Job, progress: Progress) -> Iterator[tuple[Place, Path | Image.Image | Unreadable]]:
     for source in job.sources:
         if source.is_video:
-            yield from _asked_of_video(source, job.sampling, keep=job.annotate is not None)
+            yield from _asked_of_video(source, job, progress)
         else:
             yield Place(source), source.path
 
 
-def _asked_of_video(
-    source: Source, sampling: Sampling, *, keep: bool
-) -> Iterator[tuple[Place, Image.Image | Unreadable]]:
-    from gi_edge.runtime.video import VideoFault, read_frames
+def _asked_of_video(source: Source, job: Job, progress: Progress) -> Iterator[tuple[Place, Image.Image | Unreadable]]:
+    from gi_edge.runtime.video import VideoFault, VideoSeam, read_frames
 
+    keep = job.annotate is not None
     try:
-        for found in read_frames(source.path, sampling):
-            if isinstance(found, VideoFault):
+        for found in read_frames(source.path, job.sampling):
+            if isinstance(found, VideoSeam):
+                progress.say(f"{Place(source, time_s=found.time_s).text}: {_SEAM}")
+            elif isinstance(found, VideoFault):
                 yield Place(source, time_s=found.time_s), Unreadable(found.reason)
             else:
                 yield Place(source, found.number, found.time_s, found.image if keep else None), found.image
@@ -123,5 +138,6 @@ def _lines_to(output: Path | None) -> Iterator[Callable[[str], object]]:
     if output is None:
         yield print_text
         return
-    with atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
+    # names that are no UTF-8 keep their bytes
+    with atomic_file(output) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape") as file:
         yield lambda text: file.write(f"{text}\n")

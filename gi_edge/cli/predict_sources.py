@@ -51,8 +51,36 @@ def sources_from_arguments(arguments: Iterable[Path]) -> list[Source]:
     return found
 
 
+def distinct(sources: Iterable[Source]) -> tuple[list[Source], list[Path]]:
+    """Return each file once, where it was named first, and the paths that named one again.
+
+    Two links to one file are two files, for their names differ.
+    """
+    folders: dict[Path, Path] = {}
+    kept: dict[Path, Source] = {}
+    again: list[Path] = []
+    for source in sources:
+        folder = source.path.parent
+        if folder not in folders:
+            folders[folder] = folder.resolve()
+        if kept.setdefault(folders[folder] / source.path.name, source) is not source:
+            again.append(source.path)
+    return list(kept.values()), again
+
+
+def check_output(sources: Iterable[Source], output: Path) -> None:
+    """Raise DataError if output is one of the files to be read, which --force must not replace."""
+    if output.exists() and any(source.path.exists() and output.samefile(source.path) for source in sources):
+        raise DataError(f"{output} is one of the files to be classified", fix="name another --output FILE")
+
+
 def check_copies(sources: Iterable[Source], folder: Path, *, force: bool) -> None:
-    """Raise DataError if two annotated copies in folder would have one name, or one is there already, without force."""
+    """Raise DataError if two annotated copies in folder would have one name, or one is there already, without force.
+
+    The same if folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file, no folder", fix="name another --annotate DIR")
     by_name: dict[Path, Path] = {}
     for source in sources:
         other = by_name.setdefault(source.copy, source.path)

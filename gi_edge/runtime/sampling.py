@@ -13,6 +13,8 @@ SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", 
 """A file of such a name is a video."""
 _SLACK_S = 1e-6
 """Time stamps are rounded to the file's own ticks; a frame due at 0.2 s may stand at 0.1999999."""
+_FALL_S = 1.0
+"""Times that fall back by more begin anew: to wait for the frame that was due would pass over all until then."""
 
 
 class Sampling(Value):
@@ -47,9 +49,11 @@ class Picker:
             return number % self.sampling.every == 0
         if time_s is None:
             time_s = number / float(self.average_rate) if self.average_rate else 0.0
+        step = 1 / self.sampling.rate
+        if self._due_s is not None and time_s + step + _FALL_S < self._due_s:
+            self._due_s = None
         if self._due_s is not None and time_s + _SLACK_S < self._due_s:
             return False
-        step = 1 / self.sampling.rate
         due = time_s if self._due_s is None else self._due_s
         self._due_s = due + step * (int((time_s + _SLACK_S - due) / step) + 1)
         return True

@@ -15,6 +15,7 @@ from PIL import Image
 
 from gi_edge.errors import DataError
 from gi_edge.runtime.sampling import Sampling
+from gi_edge.runtime.time_stamps import Restart, rising_packets
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, -180: Image.Transpose.ROTATE_180}
 _TURNS |= {-90: Image.Transpose.ROTATE_270, 270: Image.Transpose.ROTATE_270, -270: Image.Transpose.ROTATE_90}
@@ -44,6 +45,14 @@ class VideoFault:
 
 
 @dataclass(frozen=True)
+class VideoSeam:
+    """A place where the time stamps start anew, as in recordings that were joined; nothing is left out there."""
+
+    time_s: float | None
+    """Of the first frame after it; times go on from the frame before."""
+
+
+@dataclass(frozen=True)
 class VideoInfo:
     """What the head of a file says."""
 
@@ -65,8 +74,10 @@ def read_info(path: Path) -> VideoInfo:
         return VideoInfo(stream.width, stream.height, frames or None, rate)
 
 
-def read_frames(path: Path, sampling: Sampling | None = None) -> Iterator[VideoFrame | VideoFault]:
-    """Yield the sampled frames of a video file, and every fault in it, in order; memory does not grow with its length.
+def read_frames(path: Path, sampling: Sampling | None = None) -> Iterator[VideoFrame | VideoFault | VideoSeam]:
+    """Yield the sampled frames of a video file, and every fault and seam in it; memory does not grow with its length.
+
+    Frames come in the order of showing, a fault or seam up to a few frames, as the decoder holds back, before its time.
 
     A damaged packet or frame is left out, and so are the frames up to the next key frame, for they build on it. Sound
     and all but the first video stream are passed over. sampling: which frames; all unless given.
@@ -82,6 +93,9 @@ def read_frames(path: Path, sampling: Sampling | None = None) -> Iterator[VideoF
         picker = (sampling or Sampling()).picker(stream.average_rate)
         number = -1
         for outcome in _decoded(container, stream):
+            if isinstance(outcome, Restart):
+                yield VideoSeam(clock.time_s(outcome.pts))
+                continue
             if isinstance(outcome, _Failure):
                 damage.begin(outcome.pts)
                 yield VideoFault(clock.time_s(outcome.pts), outcome.reason)
@@ -172,9 +186,9 @@ def _opened(path: Path) -> av.container.InputContainer:
     return container
 
 
-def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Iterator[AvFrame | _Failure]:
-    """Yield frames and what fails, until the file ends or cannot be read on."""
-    packets = container.demux(stream)
+def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Iterator[AvFrame | _Failure | Restart]:
+    """Yield frames, what fails, and where time stamps start anew, until the file ends or cannot be read on."""
+    packets = rising_packets(container.demux(stream), stream)
     seen = 0
     while True:
         try:
@@ -184,6 +198,9 @@ def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Ite
             return
         if packet is None:
             break
+        if isinstance(packet, Restart):
+            yield packet
+            continue
         seen += packet.size > 0
         if packet.is_corrupt:
             yield _Failure(packet.pts, "the packet is damaged")

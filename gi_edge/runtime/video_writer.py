@@ -20,6 +20,9 @@ ENCODERS = ("libx264", "libopenh264", "mpeg4")
 """In order of preference; which there are depends on how PyAV was built."""
 _TICK = Fraction(1, 30_000)
 """Exact for 24, 25, 29.97, 30, 50, 59.94 and 60 frames per second."""
+_LARGEST_DENOMINATOR = 1001
+"""That of the rates of television, as 30000/1001."""
+_LEAST_RATE = Fraction(1, _LARGEST_DENOMINATOR)
 
 Add = Callable[[Image.Image, float | None], None]
 """Takes an RGB image and its time in seconds; None: one frame after the last."""
@@ -30,12 +33,12 @@ def video_writer(path: Path, rate: Fraction | None) -> Iterator[Add]:
     """Yield what adds frames; the file is whole when the block ends without an error, else there is none.
 
     All frames have the size of the first, whose width and height are even; others are fitted into it. rate: frames per
-    second, for frames without a time and as a hint to the encoder; 25 if not known.
+    second, for frames without a time and as a hint to the encoder; 25 if not known or too low to be one.
 
     Raises: RuntimeUnavailableError if no encoder is there; ArtifactError if the file cannot be written.
     """
     with atomic_file(path) as partial, av.open(str(partial), "w", format="mp4") as container:
-        writing = _Writing(container, rate or Fraction(25))
+        writing = _Writing(container, rate if rate and rate >= _LEAST_RATE else Fraction(25))
         yield writing.add
         writing.finish()
 
@@ -43,7 +46,7 @@ def video_writer(path: Path, rate: Fraction | None) -> Iterator[Add]:
 class _Writing:
     def __init__(self, container: av.container.OutputContainer, rate: Fraction) -> None:
         self._container = container
-        self._rate = rate.limit_denominator(1001)
+        self._rate = rate.limit_denominator(_LARGEST_DENOMINATOR)
         self._step = max(1, round(1 / (rate * _TICK)))
         self._stream: VideoStream | None = None
         self._last = -self._step

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gi_edge.runtime.session import has_cuda_device
+from gi_edge.runtime.device import has_cuda_device
 from gpu_suite.__main__ import main
 from gpu_suite.options import Options
 from gpu_suite.suite import Suite

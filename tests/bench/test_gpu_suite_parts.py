@@ -278,7 +278,7 @@ def test_a_batch_too_large_costs_only_its_own_row(breaks_at, calls, reasons):
     asked = []
 
     def call(words):
-        sizes = [int(words[place + 1]) for place, word in enumerate(words) if word == "--batch-size"]
+        sizes = [int(words[place + 1]) for place, word in enumerate(words) if word == "--batch-size"] or [1]
         asked.append(sizes)
         if max(sizes) >= breaks_at:
             text = "no provider" if breaks_at == 1 else f"out of memory at {max(sizes)}"

@@ -24,21 +24,6 @@ CLASSES = ["blue lesion", "green lesion", "red lesion"]
 COLUMNS = ["source", "frame", "time_s", "label", "probability", *CLASSES]
 
 
-@pytest.fixture
-def place(workspace, tmp_path):
-    """A folder with images at two depths, a video, and what predict must pass over."""
-    folder = tmp_path / "study"
-    (folder / "deep").mkdir(parents=True)
-    for label, name in (("red lesion", "r.jpg"), ("blue lesion", "deep/b.jpg")):
-        (folder / name).write_bytes((workspace / "data" / "lesions" / label / "000.jpg").read_bytes())
-    Image.open(folder / "r.jpg").save(folder / "deep" / "r.png")
-    colours = [np.full((64, 80, 3), (170, 60, 60) if number < 6 else (60, 160, 70), np.uint8) for number in range(12)]
-    write_video(folder / "film.mp4", colours)
-    (folder / "notes.txt").write_text("no image")
-    (folder / ".hidden.jpg").write_bytes(b"x")
-    return folder
-
-
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -101,23 +86,6 @@ def test_batches_and_threads_change_no_answer(workspace, place, gi_edge, options
         assert [float(row[name]) for row in found] == pytest.approx([float(row[name]) for row in expected], abs=2e-5)
 
 
-def test_output_is_written_to_a_file_and_replaced_with_force_only(workspace, place, gi_edge, tmp_path):
-    target = tmp_path / "deep" / "answers.csv"
-    words = ("predict", "lesions", place, "--format", "csv", "--output", target, *CPU)
-    printed = gi_edge(*words[:5], *CPU, cwd=workspace)
-    done = gi_edge(*words, cwd=workspace)
-    assert (done.code, done.out) == (0, "")
-    assert target.read_text() == printed.out
-    assert hidden_or_new(tmp_path) == [".hidden.jpg"]
-    target.write_text("precious")
-    refused = gi_edge(*words, cwd=workspace)
-    assert refused.code == 1
-    assert "answers.csv exists already. To mend: add --force to replace it, or --output FILE" in refused.err
-    assert target.read_text() == "precious"
-    assert gi_edge(*words, "--force", cwd=workspace).code == 0
-    assert target.read_text() == printed.out
-
-
 def test_an_interrupt_leaves_neither_output_nor_half_a_copy(workspace, tmp_path):
     film = write_video(tmp_path / "film.avi", [scene(number % 9) for number in range(4000)], codec="mpeg4")
     words = ["predict", workspace / "bundles" / "lesions", film, "--output", "out.csv", "--annotate", "copies", *CPU]
@@ -162,6 +130,35 @@ def test_copies_carry_the_answer_below_the_picture_and_never_on_it(workspace, pl
     )
 
 
+AGAIN = {
+    "a video": (["film.mp4", "./film.mp4"], "film.mp4", ["film.mp4"]),
+    "by a longer way": (["film.mp4", "deep/../film.mp4"], "deep/../film.mp4", ["film.mp4"]),
+    "through a link to the folder": (["film.mp4", "linked/film.mp4"], "linked/film.mp4", ["film.mp4"]),
+    "in its folder": (["deep", "deep/b.jpg", "deep/r.png"], "deep/b.jpg and 1 more", ["deep/b.jpg", "deep/r.png"]),
+    "above its folder": (["deep/b.jpg", "deep"], "deep/b.jpg", ["deep/b.jpg", "deep/r.png"]),
+}
+
+
+@pytest.mark.parametrize("case", AGAIN)
+def test_a_file_that_is_named_again_is_answered_and_copied_once(workspace, place, gi_edge, tmp_path, case):
+    named, told, answered = AGAIN[case]
+    (place / "linked").symlink_to(place)
+    words = ("--annotate", tmp_path / "copies", "--format", "csv", *CPU)
+    done = gi_edge("predict", workspace / "bundles" / "lesions", *named, *words, cwd=place)
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[0] == f"named again and answered once: {told}"
+    frames = 12 if "film.mp4" in answered else 1
+    assert [row["source"] for row in rows_of(done.out)] == [name for name in answered for _ in range(frames)]
+    if frames == 12:
+        assert len(list(read_frames(tmp_path / "copies" / "film.mp4"))) == 12
+
+
+def test_two_links_to_one_file_are_two_files(workspace, place, gi_edge):
+    (place / "deep" / "link.jpg").symlink_to(place / "r.jpg")
+    done = gi_edge("predict", workspace / "bundles" / "lesions", "r.jpg", "deep/link.jpg", *CPU, cwd=place)
+    assert (done.code, len(done.out.splitlines()), done.err) == (0, 2, "")
+
+
 def test_originals_are_never_replaced_by_their_copies(workspace, place, gi_edge):
     before = (place / "r.jpg").read_bytes()
     done = gi_edge("predict", "lesions", place, "--annotate", place, "--force", *CPU, cwd=workspace)
@@ -192,6 +189,11 @@ FAULTS = {
     "one copy of two": (
         ["r.jpg", "deep/r.jpg", "--annotate", "c"],
         "copies of r.jpg and deep/r.jpg would both be c/r.jpg",
+    ),
+    "copies to a file": (["r.jpg", "--annotate", "notes.txt"], "notes.txt is a file, no folder. To mend: name another"),
+    "output over a source": (
+        ["deep", "r.jpg", "--force", "--output", "deep/../r.jpg"],
+        "r.jpg is one of the files to be classified. To mend: name another --output FILE",
     ),
     "no engine": (["r.jpg", "--runtime", "tensorrt"], "error: "),
 }
@@ -226,3 +228,16 @@ def test_the_command_loads_neither_statistics_nor_plots_nor_video(workspace, pla
     words = ["predict", workspace / "bundles" / "lesions", place / "r.jpg", *CPU]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_joined_video_is_answered_to_its_end_at_times_that_go_on(workspace, gi_edge, tmp_path):
+    part, film = write_video(tmp_path / "part.mpg", 50, codec="mpeg2video"), tmp_path / "film.mpg"
+    film.write_bytes(part.read_bytes() * 2)
+    words = ("--fps", 5, "--json", "--annotate", tmp_path / "copies", *CPU)
+    done = gi_edge("predict", "lesions", film, *words, cwd=workspace)
+    assert done.code == 0, done.err
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert [(each["frame"], each["time_s"]) for each in found] == [(at * 5, pytest.approx(at / 5)) for at in range(20)]
+    assert f"{film} at 2.000 s: the file's own times start anew here" in done.err
+    copy = list(read_frames(tmp_path / "copies" / "film.mp4"))
+    assert [frame.time_s for frame in copy] == pytest.approx([at / 5 for at in range(20)], abs=1e-3)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from av.packet import Packet
 from PIL import Image
 from videos import damage, difference, scene, turn, write_video
 
 from gi_edge.errors import ArtifactError, DataError
 from gi_edge.runtime.sampling import SUFFIXES, Sampling
-from gi_edge.runtime.video import VideoFault, VideoFrame, read_frames, read_info
+from gi_edge.runtime.time_stamps import Restart, rising_packets
+from gi_edge.runtime.video import VideoFault, VideoFrame, VideoSeam, read_frames, read_info
 from gi_edge.runtime.video_writer import video_writer
 
 CODECS = {
@@ -169,6 +173,23 @@ def test_a_written_video_has_its_frames_at_their_times(tmp_path):
     assert max(difference(frame.image, scene(frame.number)) for frame in found) < NEAR
 
 
+@pytest.mark.parametrize("rate", [Fraction(1, 2003), Fraction(1, 90_000), Fraction(0), Fraction(-25), None])
+def test_a_rate_that_no_video_has_is_taken_for_25(tmp_path, rate):
+    with video_writer(tmp_path / "copy.mp4", rate) as add:
+        for number in range(3):
+            add(Image.fromarray(scene(number)), None)
+    found = list(read_frames(tmp_path / "copy.mp4"))
+    assert [frame.time_s for frame in found] == pytest.approx([0.0, 0.04, 0.08], abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 1001), Fraction(1, 2), Fraction(30_000, 1001), Fraction(60)])
+def test_a_known_rate_is_that_of_frames_without_a_time(tmp_path, rate):
+    with video_writer(tmp_path / "copy.mp4", rate) as add:
+        add(Image.fromarray(scene(0)), None)
+        add(Image.fromarray(scene(1)), None)
+    assert [frame.time_s for frame in read_frames(tmp_path / "copy.mp4")] == pytest.approx([0.0, 1 / rate], abs=1e-4)
+
+
 def test_an_interrupted_writer_leaves_no_file(tmp_path):
     with pytest.raises(KeyboardInterrupt), video_writer(tmp_path / "copy.mp4", None) as add:
         add(Image.fromarray(scene(0)), 0.0)
@@ -180,3 +201,67 @@ def test_a_writer_that_may_not_write_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ArtifactError, match="cannot write"), video_writer(tmp_path / "file" / "copy.mp4", None):
         pass
+
+
+def joined(path, codec, frames=50):
+    """A file of two recordings, one after the other, as cat makes it."""
+    part = write_video(path.with_stem("part"), frames, codec=codec)
+    path.write_bytes(part.read_bytes() * 2)
+    return path
+
+
+JOINED = {".mpg": "mpeg2video", ".mpeg": "mpeg2video", ".mkv": "libx264", ".webm": "libvpx"}
+"""Kinds that are read on behind a seam and whose time stamps start anew there; .avi has none of its own."""
+
+
+@pytest.mark.parametrize("suffix", JOINED)
+def test_joined_recordings_are_looked_at_to_the_end_and_the_seam_is_told(tmp_path, suffix):
+    found = list(read_frames(joined(tmp_path / f"film{suffix}", JOINED[suffix]), Sampling(rate=5)))
+    seams = [place.time_s for place in found if isinstance(place, VideoSeam)]
+    frames = [place for place in found if isinstance(place, VideoFrame)]
+    assert seams == pytest.approx([2.0], abs=2e-3)
+    assert [frame.number for frame in frames] == list(range(0, 100, 5))
+    assert [frame.time_s for frame in frames] == pytest.approx([number / 5 for number in range(20)], abs=2e-3)
+    assert max(difference(frame.image, scene(frame.number % 50)) for frame in frames) < NEAR
+    assert len(found) == 21
+
+
+@pytest.mark.parametrize("start", [0.3, 0.8])
+def test_damage_on_either_side_of_a_seam_ends_at_the_next_key_frame(tmp_path, start):
+    found = list(read_frames(damage(joined(tmp_path / "film.mpg", "mpeg2video", 40), start)))
+    frames = [place for place in found if isinstance(place, VideoFrame)]
+    assert any(isinstance(place, VideoFault) for place in found)
+    assert 80 - 15 <= len(frames) < 80
+    assert max(difference(frame.image, scene(round(frame.time_s * 25) % 40)) for frame in frames) < NEAR
+
+
+STAMPS = {
+    "in order": ([0, 40, 80], [0, 40, 80]),
+    "a pause": ([0, 40, 90_000, 90_040], [0, 40, 90_000, 90_040]),
+    "starts anew": ([5000, 5040, 0, 40], [5000, 5040, "seam", 5080, 5120]),
+    "twice": ([0, 2000, 0, 2000, 0], [0, 2000, "seam", 2040, 4040, "seam", 4080]),
+    "a small step back": ([0, 2000, 1900, 2040], [0, 2000, 1900, 2040]),
+    "one far ahead": ([0, 40, 900_000, 120, 160], [0, 40, None, 120, 160]),
+    "one far behind": ([5000, 5040, 0, 5120], [5000, 5040, None, 5120]),
+    "one without": ([5000, None, 0, 40], [5000, None, "seam", 5040, 5080]),
+}
+
+
+@pytest.mark.parametrize("case", STAMPS)
+def test_time_stamps_rise_and_a_stray_one_moves_nothing(case):
+    given, expected = STAMPS[case]
+    packets = [Packet(1) for _ in given]
+    for packet, stamp in zip(packets, given, strict=True):
+        packet.pts = packet.dts = stamp
+    stream = SimpleNamespace(time_base=Fraction(1, 1000), average_rate=Fraction(25), guessed_rate=None)
+    found = list(rising_packets(packets, stream))
+    assert ["seam" if isinstance(each, Restart) else each.dts for each in found] == expected
+    assert ["seam" if isinstance(each, Restart) else each.pts for each in found] == expected
+    for at, each in enumerate(found):
+        assert not isinstance(each, Restart) or each.pts == found[at + 1].pts
+
+
+def test_a_time_that_strays_ahead_does_not_end_the_sampling():
+    picker = Sampling(rate=5).picker(None)
+    times = [0.0, 0.1, 900.0, 0.2, 0.3, 0.4]
+    assert [picker.takes(number, time_s) for number, time_s in enumerate(times)] == [1, 0, 1, 1, 0, 1]
