@@ -130,7 +130,8 @@ def test_another_backend_is_compared_on_the_same_frames(workspace):
         assert model.parity is not None
 
 
-def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, monkeypatch):
+def answers_through(monkeypatch, change):
+    """Let every backend to compare with answer what change makes of the honest logits."""
     import gi_edge_bench.parity as bench_parity
     from gi_edge.runtime.backends import OpenModel, open_model
 
@@ -138,19 +139,30 @@ def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, 
         model = open_model(bundle, precision, backend)
         honest = model.session
 
-        class Rolled:
+        class Changed:
             runtime, provider = "rolled 1", "RolledProvider"
 
             def run(self, pixels):
-                return np.roll(honest.run(pixels), 1, axis=1)
+                return change(honest.run(pixels))
 
-        return OpenModel(Rolled(), model.file, model.entry, None)
+        return OpenModel(Changed(), model.file, model.entry, None)
 
     monkeypatch.setattr(bench_parity, "open_model", other)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda logits: np.roll(logits, 1, axis=1), "a logit is off by"),
+        (lambda logits: np.full_like(logits, np.nan), "9 of 9 frames of rolled 1, RolledProvider, fp32 gave NaN or"),
+    ],
+)
+def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, monkeypatch, change, found):
+    answers_through(monkeypatch, change)
     words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--output", tmp_path / "r.json"]
     done = gi_edge("bench", "lesions", *words, cwd=workspace)
     assert done.code == 3
-    assert "does not answer as rolled 1, RolledProvider, fp32: a logit is off by" in done.err
+    assert f"does not answer as rolled 1, RolledProvider, fp32: {found}" in done.err
 
 
 def test_a_backend_to_compare_with_that_is_not_there_is_an_error(workspace):

@@ -65,3 +65,19 @@ def test_large_logits_of_stress_images_may_err_in_proportion():
     reference = logits(gap=100.0)
     assert unlike_reasons("fp32", reference, moved(reference, 5e-4), 1.0) == ()
     assert unlike_reasons("fp32", reference, moved(reference, 5e-2), 1.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_reference_without_finite_logits_is_named_and_no_candidate_is_like_it(precision, bad):
+    whole = logits()
+    some, none = whole.copy(), np.full_like(whole, bad)
+    some[[2, 5], 1] = bad
+    of_other = "frames of onnxruntime 1.27.0, CUDAExecutionProvider gave NaN or infinity"
+    named = "onnxruntime 1.27.0, CUDAExecutionProvider"
+    assert unlike_reasons(precision, some, whole, 1.0, named) == (f"2 of 16 {of_other}",)
+    assert unlike_reasons(precision, none, whole, 1.0, named) == (f"16 of 16 {of_other}",)
+    assert unlike_reasons(precision, none, none, 1.0, named) == (
+        f"16 of 16 {of_other}",
+        "16 of 16 frames gave NaN or infinity",
+    )
