@@ -12,9 +12,12 @@ from benches import QUICK, QUICK_WORDS, job
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.probes import PROBES_FILE, read_probes
+from gi_edge.artifacts.results import read_result
 from gi_edge.data.probes import PROBE_NAMES, probe_pixels
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.progress import Silent
+from gi_edge.report.notes import comparison_notes
+from gi_edge.report.standing import standing_from_model
 from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import OnnxRuntimeSession, open_session
@@ -162,7 +165,25 @@ def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, 
     words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--output", tmp_path / "r.json"]
     done = gi_edge("bench", "lesions", *words, cwd=workspace)
     assert done.code == 3
-    assert f"does not answer as rolled 1, RolledProvider, fp32: {found}" in done.err
+    assert f"lesions fp32 on CPUExecutionProvider differs from rolled 1, RolledProvider, fp32: {found}" in done.err
+    assert "find which is wrong: gi-edge bench lesions --data DIR on each, by --runtime and --provider" in done.err
+    assert "export" not in done.err
+
+
+def test_a_backend_that_differs_on_probe_images_is_not_told_as_the_reference(bare, gi_edge, monkeypatch):
+    answers_through(monkeypatch, lambda logits: np.roll(logits, 1, axis=1))
+    words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--json", "--output", "r.json"]
+    done = gi_edge("bench", "lesions", *words, cwd=bare)
+    assert done.code == 3
+    assert "differs from rolled 1, RolledProvider, fp32" in done.err
+    (model,) = json.loads(done.out)["bundles"][0]["models"]
+    assert [item["is_alike"] for item in model["comparisons"]] == [True, False]
+    result = read_result(bare / "r.json")
+    (run_of_model,) = result.bundles[0].models
+    assert standing_from_model(run_of_model).reason.startswith("it differs from rolled 1, RolledProvider, fp32: ")
+    reference, other = comparison_notes(result.bundles[0])[:2]
+    assert reference.startswith("fp32: alike the reference; 0 of 16 probe images changed class")
+    assert other.startswith("fp32: differs from rolled 1, RolledProvider, fp32; ")
 
 
 def test_a_backend_to_compare_with_that_is_not_there_is_an_error(workspace):
