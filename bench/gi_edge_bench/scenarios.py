@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gi_edge.artifacts.speed import Deadlines, IdleGap, Region, Scenario, SpeedRun
-from gi_edge.errors import DataError
+from gi_edge.errors import DataError, RuntimeUnavailableError
 from gi_edge.metrics.latency import latency_summary
 from gi_edge_bench.calls import Calls, Subject, calls_of
 from gi_edge_bench.config import BenchSettings
@@ -87,23 +87,49 @@ def _plans(settings: BenchSettings, scenario: Scenario, region: Region, subject:
         )
     if settings.batch_sizes:
         return [Plan(scenario, region, size) for size in settings.batch_sizes]
-    best, tried = best_batch_size(subject, region)
-    sizes = dict.fromkeys((min(_USUAL_BATCH, largest or _USUAL_BATCH), best))
-    note = f"most images per second of the batch sizes {', '.join(map(str, tried))}"
-    return [Plan(scenario, region, size, note=note if size == best else "") for size in sizes]
+    search = best_batch_size(subject, region)
+    # where the search failed at a size, the usual one may be too large too
+    usual = min(_USUAL_BATCH, largest or _USUAL_BATCH, search.tried[-1] if search.failed else _USUAL_BATCH)
+    sizes = dict.fromkeys((usual, search.best))
+    return [Plan(scenario, region, size, note=search.note if size == search.best else "") for size in sizes]
 
 
-def best_batch_size(subject: Subject, region: Region) -> tuple[int, tuple[int, ...]]:
-    """Return the batch size with most images per second, and those tried, each twice the one before."""
+@dataclass(frozen=True)
+class BatchSearch:
+    """What a search for the batch size with most images per second found."""
+
+    best: int
+    tried: tuple[int, ...]
+    """Sizes that were timed, each twice the one before."""
+    failed: str = ""
+    """Why a larger one than these does not run here; "" if none failed."""
+
+    @property
+    def note(self) -> str:
+        """What must be known of the times of the best size."""
+        found = f"most images per second of the batch sizes {', '.join(map(str, self.tried))}"
+        return f"{found}; a larger one failed: {self.failed}" if self.failed else found
+
+
+def best_batch_size(subject: Subject, region: Region) -> BatchSearch:
+    """Look for the batch size with most images per second. A size above 1 for which there is no room ends the search.
+
+    Raises: RuntimeUnavailableError if not even single frames run.
+    """
     best, best_rate, worse = 1, 0.0, 0
     tried: list[int] = []
     for size in _TRIED_BATCHES:
         if worse == _PATIENCE or (subject.largest_batch is not None and size > subject.largest_batch):
             break
+        try:
+            with calls_of(subject, region, size) as calls:
+                calls.run(0)
+                timed = one_after_another(calls, _TRIAL)
+        except RuntimeUnavailableError as error:
+            if size == 1:
+                raise
+            return BatchSearch(best, tuple(tried), error.message)
         tried.append(size)
-        with calls_of(subject, region, size) as calls:
-            calls.run(0)
-            timed = one_after_another(calls, _TRIAL)
         typical_ms = float(np.median(timed.samples_ms))
         rate = size / typical_ms
         worse = 0 if rate > _WORTH * best_rate else worse + 1
@@ -111,7 +137,7 @@ def best_batch_size(subject: Subject, region: Region) -> tuple[int, tuple[int, .
             best, best_rate = size, rate
         if typical_ms > _LONGEST_BATCH_MS:
             break
-    return best, tuple(tried)
+    return BatchSearch(best, tuple(tried))
 
 
 def time_plan(plan: Plan, subject: Subject, settings: BenchSettings, meter: Meter) -> SpeedRun:

@@ -6,14 +6,15 @@ import time
 
 import numpy as np
 import pytest
-from benches import QUICK, Fake, FakeBound, calls_lasting, subject_of
+from benches import QUICK, Fake, FakeBound, calls_lasting, hungry_graph, subject_of
 
 from gi_edge.artifacts.bundle import read_bundle
-from gi_edge.errors import DataError
+from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.errors import DataError, RuntimeUnavailableError
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_bench.calls import Calls, Subject, calls_of
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.scenarios import Plan, best_batch_size, idle_gap_of, plans_of, time_plan
+from gi_edge_bench.scenarios import BatchSearch, Plan, best_batch_size, idle_gap_of, plans_of, time_plan
 from gi_edge_bench.timing import Extent, at_fixed_rate, one_after_another, several_at_once, warm_up
 
 PLANS = QUICK.model_copy(update={"scenarios": ("single-stream", "offline", "paced", "multi-stream"), "regions": ()})
@@ -202,10 +203,33 @@ def test_the_best_batch_size_is_where_throughput_stops_to_grow():
         time.sleep(0.04 * -(-len(pixels) // 8))
         return np.zeros((len(pixels), 2), np.float32)
 
-    best, tried = best_batch_size(subject_of(Fake(answer)), "host")
-    assert best == 8
-    assert tried[:4] == (1, 2, 4, 8)
-    assert best_batch_size(subject_of(Fake(answer), largest_batch=4), "host") == (4, (1, 2, 4))
+    found = best_batch_size(subject_of(Fake(answer)), "host")
+    assert found.best == 8
+    assert found.tried[:4] == (1, 2, 4, 8)
+    assert best_batch_size(subject_of(Fake(answer), largest_batch=4), "host") == BatchSearch(4, (1, 2, 4))
+
+
+@pytest.mark.parametrize("region", ["host", "device"])
+def test_a_batch_that_there_is_no_room_for_ends_the_search_and_is_told(tmp_path, region):
+    session = open_session(hungry_graph(tmp_path / "hungry.onnx"), "cpu")
+    subject = Subject(session, np.zeros((3, 4, 4, 3), np.uint8), PreprocessSpec(size_px=32))
+    found = best_batch_size(subject, region)
+    assert found.tried == (1, 2)
+    assert found.failed.startswith("ONNX Runtime's CPUExecutionProvider did not compute 4 frames: ")
+    settings = QUICK.model_copy(update={"batch_sizes": (), "scenarios": ("offline",), "regions": (region,)})
+    plans = plans_of(settings, subject)
+    assert max(plan.batch_size for plan in plans) <= 2  # nor is the usual size of 8 timed
+    (noted,) = [plan for plan in plans if plan.note]
+    assert "most images per second of the batch sizes 1, 2; a larger one failed: ONNX Runtime's" in noted.note
+    assert time_plan(noted, subject, settings, Meter()).note == noted.note
+
+
+def test_a_model_that_does_not_answer_single_frames_is_no_end_of_a_search():
+    def answer(pixels):
+        raise RuntimeUnavailableError("no room", fix="more of it")
+
+    with pytest.raises(RuntimeUnavailableError, match="no room"):
+        best_batch_size(subject_of(Fake(answer)), "host")
 
 
 # --- after a pause
