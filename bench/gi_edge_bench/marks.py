@@ -67,10 +67,11 @@ def _marks(
 def is_unsteady(speed: SpeedRun) -> bool:
     """Return whether the warm-up ended without settling, or the samples drifted by a tenth from half to half.
 
-    Where frames are paced, each waits for its own time, so that only the warm-up tells.
+    Where the warm-up had too few calls to tell, the samples alone tell. Where frames are paced, each waits for its own
+    time, so that only the warm-up tells.
     """
-    if not speed.warm_up.is_steady or speed.deadlines is not None:
-        return not speed.warm_up.is_steady
+    if speed.warm_up.is_steady is False or speed.deadlines is not None:
+        return speed.warm_up.is_steady is False
     half = len(speed.samples_ms) // 2
     first, second = float(np.median(speed.samples_ms[:half] or [0.0])), float(np.median(speed.samples_ms[-half:]))
     return half >= 4 and abs(second - first) > _DRIFT * first

@@ -47,7 +47,8 @@ class Timed:
 def warm_up(calls: Calls, longest_seconds: float) -> WarmUp:
     """Make untimed calls until the last half is as fast as the half before, in their medians within 5 %.
 
-    A quarter of longest_seconds is run in any case, since clocks need time to rise, and three calls at least.
+    A quarter of longest_seconds is run in any case, since clocks need time to rise, and three calls at least. Of a
+    model so slow that the time is up after a few calls it stays open whether it is steady.
     """
     samples: list[float] = []
     started, check_at = time.perf_counter(), longest_seconds / 4
@@ -63,9 +64,9 @@ def warm_up(calls: Calls, longest_seconds: float) -> WarmUp:
             check_at = min(longest_seconds, 1.5 * max(check_at, seconds))
 
 
-def _is_steady(samples: list[float]) -> bool:
+def _is_steady(samples: list[float]) -> bool | None:
     if len(samples) < _STEADY_COUNT:
-        return False
+        return None
     half = len(samples) // 2
     before, after = float(np.median(samples[-2 * half : -half])), float(np.median(samples[-half:]))
     return abs(after - before) <= _STEADY_WITHIN * before

@@ -144,6 +144,9 @@ def speed(samples, *, steady=True, plan=None):
     [
         ([1.0] * 20, True, False),
         ([1.0] * 20, False, True),
+        ([300.0] * 20, None, False),
+        ([300.0] * 10 + [360.0] * 10, None, True),
+        ([300.0, 360.0], None, False),
         ([1.0] * 10 + [1.2] * 10, True, True),
         ([1.0] * 10 + [1.05] * 10, True, False),
         ([1.0, 5.0] * 10, True, False),
@@ -152,6 +155,12 @@ def speed(samples, *, steady=True, plan=None):
 )
 def test_times_are_unsteady_where_they_did_not_settle_or_drift(samples, steady, unsteady):
     assert is_unsteady(speed(samples, steady=steady)) is unsteady
+
+
+@pytest.mark.parametrize(("steady", "unsteady"), [(True, False), (False, True), (None, False)])
+def test_of_paced_frames_only_the_warm_up_tells(steady, unsteady):
+    paced = speed([1.0] * 10 + [9.0] * 10, steady=steady, plan=Plan("paced", "host", frame_rate=200))
+    assert is_unsteady(paced) is unsteady
 
 
 def test_unsteady_scenarios_are_named(workspace):

@@ -29,7 +29,7 @@ def test_samples_are_the_durations_of_single_batches():
     speed = time_plan(Plan("offline", "host", 2), subject_of(session), QUICK, Meter())
     assert speed.summary.count == len(speed.samples_ms) >= 3
     assert min(speed.samples_ms) >= 4.0
-    assert (speed.warm_up.count, speed.warm_up.is_steady) == (3, False)
+    assert (speed.warm_up.count, speed.warm_up.is_steady) == (3, None)
     assert speed.images_per_second <= 2 / 0.004
     assert {batch.shape for batch in session.batches} == {(2, 32, 32, 3)}
     assert len({batch.tobytes() for batch in session.batches}) > 1
@@ -73,6 +73,13 @@ def test_a_warm_up_that_never_settles_ends_at_its_limit_and_says_so():
     warmed = warm_up(calls_lasting(*growing)[0], 0.4)
     assert not warmed.is_steady
     assert 0.4 <= warmed.seconds < 1.5
+
+
+def test_a_warm_up_of_too_few_calls_does_not_tell_whether_it_is_steady():
+    """A constant 60 ms: seven calls or fewer in 0.4 s."""
+    warmed = warm_up(calls_lasting(0.06)[0], 0.4)
+    assert 3 <= warmed.count < 8
+    assert warmed.is_steady is None
 
 
 # --- several callers
