@@ -10,10 +10,11 @@ import numpy as np
 from gi_edge.artifacts.speed import Deadlines, IdleGap, Region, Scenario, SpeedRun
 from gi_edge.errors import DataError, RuntimeUnavailableError
 from gi_edge.metrics.latency import latency_summary
+from gi_edge_bench.callers import Callers, callers_of, several_at_once, warm_up_together
 from gi_edge_bench.calls import Calls, Subject, calls_of
 from gi_edge_bench.config import BenchSettings
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another, several_at_once, warm_up
+from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another, warm_up
 
 _TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _USUAL_BATCH = 8
@@ -141,12 +142,13 @@ def best_batch_size(subject: Subject, region: Region) -> BatchSearch:
 
 
 def time_plan(plan: Plan, subject: Subject, settings: BenchSettings, meter: Meter) -> SpeedRun:
-    """Warm up, then time one plan."""
-    with calls_of(subject, plan.region, plan.batch_size) as calls:
-        warmed = warm_up(calls, settings.warmup_seconds)
+    """Warm up, then time one plan in the same threads."""
+    with calls_of(subject, plan.region, plan.batch_size) as calls, callers_of(plan.streams) as callers:
+        longest = settings.warmup_seconds
+        warmed = warm_up_together(calls, callers, longest) if plan.streams > 1 else warm_up(calls, longest)
         extent = Extent(settings.minimum_seconds, -(-settings.minimum_count // plan.batch_size), settings.limit_seconds)
         with meter.running() as reading:
-            timed = _loop(plan, calls, extent)
+            timed = _loop(plan, calls, callers, extent)
     answered = plan.batch_size * len(timed.samples_ms)
     samples_ms = tuple(round(sample, 4) for sample in timed.samples_ms)
     return SpeedRun(
@@ -165,11 +167,11 @@ def time_plan(plan: Plan, subject: Subject, settings: BenchSettings, meter: Mete
     )
 
 
-def _loop(plan: Plan, calls: Calls, extent: Extent) -> Timed:
+def _loop(plan: Plan, calls: Calls, callers: Callers, extent: Extent) -> Timed:
     if plan.frame_rate is not None:
         return at_fixed_rate(calls, plan.frame_rate, extent)
     if plan.streams > 1:
-        return several_at_once(calls, plan.streams, extent)
+        return several_at_once(calls, callers, extent)
     return one_after_another(calls, extent)
 
 
