@@ -10,7 +10,6 @@ from gi_edge.artifacts.environment import Mark
 from gi_edge.artifacts.results import BundleRun
 from gi_edge.artifacts.speed import SpeedRun
 from gi_edge.runtime.nvml import SLOWING
-from gi_edge_bench.environment import Moment
 from gi_edge_bench.machine import CpuTimes, cpus_of_others
 
 _OTHERS_SHARE = 0.1
@@ -24,31 +23,30 @@ _NAMED = 3
 
 def marks_of(
     bundles: Sequence[BundleRun],
-    moments: tuple[Moment, Moment],
+    others: int,
     times: Sequence[tuple[CpuTimes, CpuTimes]],
     reasons: set[str],
 ) -> tuple[Mark, ...]:
     """Return what casts doubt on a run.
 
-    moments: before and after. times: readings at the start and the end of each timed stretch. reasons: of throttling,
-    seen while timing.
+    others: processes that models on the GPU met there. times: readings at the start and the end of each timed stretch.
+    reasons: of throttling, seen while timing.
     """
-    return tuple(_marks(bundles, moments, times, reasons))
+    return tuple(_marks(bundles, others, times, reasons))
 
 
 def _marks(
     bundles: Sequence[BundleRun],
-    moments: tuple[Moment, Moment],
+    others: int,
     times: Sequence[tuple[CpuTimes, CpuTimes]],
     reasons: set[str],
 ) -> Iterator[Mark]:
     slowed = sorted(reasons & SLOWING)
     if slowed:
         yield Mark(kind="throttled", text=f"The GPU lowered its clocks while it was timed: {', '.join(slowed)}.")
-    others = [moment.gpu.other_processes or 0 for moment in moments if moment.gpu is not None]
-    if any(others):
-        noun = "process was" if max(others) == 1 else "processes were"
-        yield Mark(kind="shared gpu", text=f"{max(others)} other {noun} on the GPU.")
+    if others:
+        noun = "process" if others == 1 else "processes"
+        yield Mark(kind="shared gpu", text=f"{others} other {noun} computed on the GPU.")
     busy = _busy_text(times)
     if busy:
         yield Mark(kind="busy cpu", text=busy)

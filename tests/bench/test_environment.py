@@ -6,13 +6,14 @@ import itertools
 import os
 import subprocess
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from benches import QUICK, Fake, job, subject_of
 from nvml_fake import FakeNvml, install
 
-from gi_edge.artifacts.environment import GpuState
+import gi_edge_bench.run as bench_run
 from gi_edge.artifacts.results import BundleRun
 from gi_edge.artifacts.speed import WarmUp
 from gi_edge.progress import Silent
@@ -20,7 +21,7 @@ from gi_edge.runtime.machine import this_machine
 from gi_edge.runtime.nvml import NvmlGpu
 from gi_edge_bench import machine
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.environment import Moment, git_revision
+from gi_edge_bench.environment import git_revision
 from gi_edge_bench.machine import CpuTimes
 from gi_edge_bench.marks import is_unsteady, marks_of
 from gi_edge_bench.run import run
@@ -108,29 +109,25 @@ def test_a_git_revision_is_that_of_the_root_only_and_says_whether_files_differ(t
 # --- marks
 
 
-def moment(others=0, **given):
-    return Moment(0.1, GpuState(
-        sm_clock_mhz=None, memory_clock_mhz=None, temperature_c=None, power_watts=None, throttle_reasons=(),
-        other_processes=others, **given,
-    ))  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("others", "times", "reasons", "kinds"),
     [
-        ((0, 0), [QUIET], set(), []),
-        ((0, 0), [QUIET, BUSY], set(), ["busy cpu"]),
-        ((0, 1), [], {"hardware thermal slowdown"}, ["throttled", "shared gpu"]),
-        ((2, 2), [QUIET], {"clocks set by an application"}, ["shared gpu"]),
+        (0, [QUIET], set(), []),
+        (0, [QUIET, BUSY], set(), ["busy cpu"]),
+        (1, [], {"hardware thermal slowdown"}, ["throttled", "shared gpu"]),
+        (2, [QUIET], {"clocks set by an application"}, ["shared gpu"]),
     ],
 )
 def test_marks(others, times, reasons, kinds):
-    marks = marks_of((), tuple(map(moment, others)), times, reasons)
+    marks = marks_of((), others, times, reasons)
     assert [mark.kind for mark in marks] == kinds
     for mark in marks:
         if mark.kind == "busy cpu":
             found = "Other processes kept up to 2.0 of the machine's 4 CPUs busy, in 1 of 2 scenarios."
             assert mark.text == found
+        if mark.kind == "shared gpu":
+            noun = "process" if others == 1 else "processes"
+            assert mark.text == f"{others} other {noun} computed on the GPU."
 
 
 def speed(samples, *, steady=True, plan=None):
@@ -168,7 +165,7 @@ def test_unsteady_scenarios_are_named(workspace):
     drifting = speed([1.0] * 10 + [2.0] * 10)
     models = (bundle.models[0].model_copy(update={"speeds": (drifting,)}),)
     found: BundleRun = bundle.model_copy(update={"models": models})
-    (mark,) = marks_of((found,), (moment(), moment()), [QUIET], set())
+    (mark,) = marks_of((found,), 0, [QUIET], set())
     assert mark.text == "Times did not settle in lesions fp32 single-stream (host)."
 
 
@@ -210,3 +207,40 @@ def test_a_model_on_the_cpu_has_no_energy_of_the_gpu_beside_it(workspace, monkey
     (gpu,) = result.environment.gpus
     assert (gpu.name, gpu.before.power_watts, gpu.after.other_processes) == ("Fake RTX", 90.0, 0)
     assert np.isfinite(result.environment.load_before)
+
+
+# --- who else is on the GPU
+
+
+def process(pid):
+    return SimpleNamespace(pid=pid, usedGpuMemory=None)
+
+
+def kinds_of(result):
+    return [mark.kind for mark in result.marks]
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_gpu_that_others_use_is_no_matter_of_models_on_the_cpu(workspace, monkeypatch, on_gpu):
+    install(monkeypatch, computing=[process(os.getpid()), process(7), process(8)], drawing=[], reasons=0)
+    monkeypatch.setattr(bench_run, "_is_on_gpu", lambda model: on_gpu)
+    result = run(job(workspace), Silent())
+    assert result.environment.gpus[0].before.other_processes == 2
+    assert ("shared gpu" in kinds_of(result)) is on_gpu
+
+
+def test_a_neighbour_that_comes_and_goes_while_a_model_is_timed_is_seen(workspace, monkeypatch):
+    alone, looks = [process(os.getpid())], itertools.count()
+    crowd = [*alone, process(7)]
+    install(monkeypatch, computing=lambda: crowd if next(looks) == 2 else alone, drawing=[], reasons=0)
+    monkeypatch.setattr(bench_run, "_is_on_gpu", lambda model: True)
+    result = run(job(workspace), Silent())
+    (gpu,) = result.environment.gpus
+    assert (gpu.before.other_processes, gpu.after.other_processes) == (0, 0)
+    assert [mark.text for mark in result.marks if mark.kind == "shared gpu"] == ["1 other process computed on the GPU."]
+
+
+def test_a_gpu_that_does_not_tell_why_it_is_slow_is_no_fast_one():
+    meter = Meter(NvmlGpu(FakeNvml(power=50_000), "h"))
+    time_plan(Plan("single-stream", "host"), subject_of(Fake()), QUICK, meter)
+    assert (meter.reasons, meter.most_others) == (set(), 0)
