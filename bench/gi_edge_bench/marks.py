@@ -13,7 +13,7 @@ from gi_edge.runtime.nvml import SLOWING
 from gi_edge_bench.machine import CpuTimes, cpus_of_others
 
 _OTHERS_SHARE = 0.1
-"""Of the machine's CPUs, that other processes may keep busy."""
+"""Of the CPUs that this process may use, that other processes may keep busy."""
 _LEAST_SECONDS = 0.5
 """Of a stretch; the kernel counts in hundredths of a second, too coarse for shorter ones."""
 _DRIFT = 0.1
@@ -47,9 +47,8 @@ def _marks(
     if others:
         noun = "process" if others == 1 else "processes"
         yield Mark(kind="shared gpu", text=f"{others} other {noun} computed on the GPU.")
-    busy = _busy_text(times)
-    if busy:
-        yield Mark(kind="busy cpu", text=busy)
+    for text in filter(None, (_busy_text(times), _quota_text(times))):
+        yield Mark(kind="busy cpu", text=text)
     unsteady = [
         f"{bundle.name} {model.precision} {speed.scenario} ({speed.region})"
         for bundle in bundles
@@ -86,4 +85,14 @@ def _busy_text(times: Sequence[tuple[CpuTimes, CpuTimes]]) -> str | None:
         return None
     spoiled = sum(cpus_of_others(*pair) > _OTHERS_SHARE * cpus for pair in told)
     scenarios = f"{spoiled} of {len(told)} scenarios"
-    return f"Other processes kept up to {others:.1f} of the machine's {cpus} CPUs busy, in {scenarios}."
+    allowed = f"{cpus} CPUs" if cpus > 1 else "one CPU"
+    return f"Other processes kept up to {others:.1f} of the {allowed} that bench may use busy, in {scenarios}."
+
+
+def _quota_text(times: Sequence[tuple[CpuTimes, CpuTimes]]) -> str | None:
+    """Say in how many periods this process was held up, however many CPUs were idle."""
+    held = [after.throttled_periods - before.throttled_periods for before, after in times]
+    if not any(held):
+        return None
+    scenarios = f"{sum(map(bool, held))} of {len(held)} scenarios"
+    return f"The container's CPU quota throttled {sum(held)} periods, in {scenarios}."

@@ -76,12 +76,68 @@ def test_boards_governor_memory_and_processor(tmp_path):
 
 def test_cpu_seconds_of_others(tmp_path):
     tick = os.sysconf("SC_CLK_TCK")
-    stat = f"cpu  {3 * tick} 0 {tick} 900 50 0 0 {tick} 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\n"
-    found = machine.cpu_times(7.0, tree(tmp_path, {"proc/stat": stat}))
-    assert (found.all_seconds, found.cpus, found.wall_seconds) == (5.0, 2, 7.0)
+    rows = [
+        f"cpu  {90 * tick} 0 0 900 50 0 0 0 0 0",
+        f"cpu0 {2 * tick} 0 {tick} 900 50 0 0 0 0 0",
+        f"cpu1 {tick} 0 0 900 50 0 0 {tick} 0 0",
+        f"cpu2 {80 * tick} 0 0 900 50",
+        "intr 5",
+    ]
+    root = tree(tmp_path, {"proc/stat": "\n".join(rows)})
+    found = machine.cpu_times(7.0, root, {0, 1})
+    assert (found.all_seconds, found.cpus, found.wall_seconds, found.throttled_periods) == (5.0, 2, 7.0, 0)
+    alone = machine.cpu_times(7.0, root, {1})
+    assert (alone.all_seconds, alone.cpus) == (2.0, 1)
+    renumbered = machine.cpu_times(7.0, root, {62, 63})
+    assert (renumbered.all_seconds, renumbered.cpus) == (85.0, 3)
     assert machine.cpu_times(7.0, tmp_path / "none") is None
     assert machine.cpus_of_others(*BUSY) == pytest.approx(2.0)
     assert machine.cpus_of_others(*QUIET) == pytest.approx(0.05)
+
+
+def test_a_neighbour_on_the_one_cpu_of_64_that_is_allowed_is_a_busy_cpu(tmp_path):
+    tick = os.sysconf("SC_CLK_TCK")
+
+    def reading(wall, busy):
+        others = "".join(f"cpu{number} 0 0 0 9\n" for number in range(1, 64))
+        return machine.cpu_times(
+            wall, tree(tmp_path, {"proc/stat": f"cpu  0\ncpu0 {busy * tick} 0 0 9\n{others}"}), {0}
+        )
+
+    (mark,) = marks_of((), 0, [(reading(100.0, 50), reading(102.0, 52))], set())
+    assert mark.kind == "busy cpu"
+    assert mark.text.endswith(" of the one CPU that bench may use busy, in 1 of 1 scenarios.")
+
+
+@pytest.mark.parametrize(
+    ("groups", "stats", "periods"),
+    [
+        ("0::/\n", {"": 7}, 7),
+        ("0::/app.slice/x\n", {"": None, "app.slice": 3, "app.slice/x": 4, "other": 100}, 7),
+        ("0::/kubepods/host/path\n", {"": 5}, 5),
+        ("4:memory:/m\n2:cpu,cpuacct:/docker/a\n0::/\n", {"cpu,cpuacct/docker/a": 6, "memory/m": 100}, 6),
+        ("3:cpuset:/\n2:cpuacct:/\n1:cpu:/\n", {"cpu": 2, "cpuset": 100, "cpuacct": 100}, 2),
+        ("0::/\n", {"": None}, None),
+        ("", {"": 9}, None),
+    ],
+)
+def test_periods_in_which_a_quota_held_this_process_up(tmp_path, groups, stats, periods):
+    files = {"proc/self/cgroup": groups, "proc/stat": "cpu  1\ncpu0 1 0 0 9\n"}
+    for folder, count in stats.items():
+        quota = "" if count is None else f"nr_periods 900\nnr_throttled {count}\nthrottled_usec 5\n"
+        files[f"sys/fs/cgroup/{folder}/cpu.stat"] = f"usage_usec 100\n{quota}"
+    root = tree(tmp_path, files)
+    assert machine.throttled_periods(root) == periods
+    assert machine.cpu_times(1.0, root).throttled_periods == (periods or 0)
+
+
+def test_a_quota_that_held_bench_up_is_told():
+    quiet = (CpuTimes(10, 5, 100, 4, 3), CpuTimes(12, 6.9, 102, 4, 3))
+    held = (CpuTimes(10, 5, 100, 4, 3), CpuTimes(12, 6.9, 102, 4, 10))
+    (mark,) = marks_of((), 0, [quiet, held], set())
+    assert mark.kind == "busy cpu"
+    assert mark.text == "The container's CPU quota throttled 7 periods, in 1 of 2 scenarios."
+    assert marks_of((), 0, [quiet, quiet], set()) == ()
 
 
 def test_a_busy_neighbour_is_measured_on_this_machine():
@@ -123,7 +179,7 @@ def test_marks(others, times, reasons, kinds):
     assert [mark.kind for mark in marks] == kinds
     for mark in marks:
         if mark.kind == "busy cpu":
-            found = "Other processes kept up to 2.0 of the machine's 4 CPUs busy, in 1 of 2 scenarios."
+            found = "Other processes kept up to 2.0 of the 4 CPUs that bench may use busy, in 1 of 2 scenarios."
             assert mark.text == found
         if mark.kind == "shared gpu":
             noun = "process" if others == 1 else "processes"
