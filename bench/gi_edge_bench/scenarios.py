@@ -50,7 +50,10 @@ class Plan:
 
 
 def plans_of(settings: BenchSettings, subject: Subject) -> tuple[Plan, ...]:
-    """List what to time. Raises: DataError if files are to be timed and there are none, or a batch is too large."""
+    """List what to time.
+
+    Raises: DataError if files are to be timed and there are none, if a batch is too large, or if there is nothing.
+    """
     if "file" in settings.regions and not subject.paths:
         raise DataError(
             "the region file is timed on image files, and there are none", fix="--data DIR, or leave out --region file"
@@ -59,6 +62,12 @@ def plans_of(settings: BenchSettings, subject: Subject) -> tuple[Plan, ...]:
     for scenario in dict.fromkeys(settings.scenarios):
         for region in _regions(settings, scenario, subject):
             plans += _plans(settings, scenario, region, subject)
+    if not plans:
+        raise DataError(
+            f"there is nothing to time: {' and '.join(settings.scenarios)} are a matter of the host, not of the region "
+            "device",
+            fix="--region host, or --scenario single-stream",
+        )
     return tuple(plans)
 
 

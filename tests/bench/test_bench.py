@@ -250,6 +250,7 @@ def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_
         (["--against", "onnx"], 1, "--against onnx: runtime"),
         (["--against", "tensorrt:cpu"], 1, "tensorrt has no providers"),
         (["--speed-only", "--region", "file"], 1, "there are none"),
+        (["--speed-only", "--scenario", "paced", "--region", "device"], 1, "there is nothing to time: paced"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(workspace, gi_edge, tmp_path, words, code, found):

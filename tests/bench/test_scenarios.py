@@ -255,6 +255,14 @@ def test_device_only_leaves_out_what_is_a_matter_of_the_host():
     assert {plan.scenario for plan in plans_of(settings, subject_of(Fake()))} == {"single-stream", "offline"}
 
 
+@pytest.mark.parametrize("scenarios", [("paced",), ("multi-stream",), ("multi-stream", "paced")])
+def test_nothing_to_time_is_refused(scenarios):
+    settings = PLANS.model_copy(update={"scenarios": scenarios, "regions": ("device",)})
+    with pytest.raises(DataError, match=f"nothing to time: {' and '.join(scenarios)} ") as caught:
+        plans_of(settings, subject_of(Fake()))
+    assert caught.value.fix == "--region host, or --scenario single-stream"
+
+
 def test_files_that_are_not_there_and_batches_that_an_engine_does_not_take_are_refused():
     with pytest.raises(DataError, match="there are none"):
         plans_of(QUICK.model_copy(update={"regions": ("file",)}), subject_of(Fake()))
