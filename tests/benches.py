@@ -6,6 +6,8 @@ import time
 from contextlib import nullcontext
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.data.preprocess import PreprocessSpec
@@ -75,6 +77,30 @@ def subject_of(session, **given):
     """A subject of three frames of 32 pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     return Subject(session, pixels, PreprocessSpec(size_px=32), **given)
+
+
+def hungry_graph(path):
+    """Write a model whose largest tensor has n to the 24th numbers for n frames: from 4 on no machine has room."""
+    nodes = [
+        helper.make_node("Shape", ["pixels"], ["count"], end=1),
+        helper.make_node("Pow", ["count", "power"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["mean", "zero"], ["logits"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", 4, 4, 3]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3]),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([24], np.int64), "power"),
+        numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+    ]
+    graph = helper.make_graph(nodes, "hungry", ends[:1], ends[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
+    return path
 
 
 def calls_lasting(*seconds):

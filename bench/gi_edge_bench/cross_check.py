@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from gi_edge_bench.tool_output import (
 TOOLS = ("trtexec", "polygraphy", "onnxruntime_perf_test")
 _LIMIT_SECONDS = 600
 _PROVIDERS = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
+_NO_TF32 = (("NVIDIA_TF32_OVERRIDE", "0"),)
+"""Sessions of ours compute fp32 as such with CUDA; the tools have no option for it, and ONNX Runtime takes TF32."""
 _FEWEST, _MOST = 64, 5000
 """Runs that a tool is asked for."""
 
@@ -40,6 +43,13 @@ class _Job:
     region: Region
     statistic: str
     figure: Callable[[SpeedRun], float]
+    variables: tuple[tuple[str, str], ...] = ()
+    """Set in the tool's environment."""
+
+    @property
+    def command(self) -> str:
+        """What to type for the same run."""
+        return " ".join((*(f"{name}={value}" for name, value in self.variables), shlex.join(self.words)))
 
 
 def check_tools() -> None:
@@ -69,7 +79,7 @@ def cross_checks_of(
             found.append(
                 CrossCheck(
                     tool=told.tool,
-                    command=shlex.join(job.words),
+                    command=job.command,
                     batch_size=1,
                     statistic=job.statistic,
                     their_ms=told.milliseconds,
@@ -92,18 +102,19 @@ def _jobs(model: OpenModel, subject: Subject, settings: BenchSettings, ours: dic
         statistic = "median latency, computing alone"
         yield _Job(words, told_by_trtexec, "device", statistic, lambda run: run.summary.p50_ms)
     provider = _PROVIDERS.get(model.session.provider)
+    variables = _NO_TF32 if provider == "cuda" else ()
     if shutil.which("polygraphy") and (model.engine is not None or provider is not None):
         backend = ("--trt", "--model-type", "engine") if provider is None else ("--onnxrt", "--providers", provider)
         shapes = f"{name}:[{','.join(map(str, shape))}]"
         loops = ("--warm-up", "20", "--iterations", count, *_one_runner_at_a_time())
         words = ("polygraphy", "run", file, *backend, "--input-shapes", shapes, *loops)
         statistic = "mean latency, host memory to host memory"
-        yield _Job(words, told_by_polygraphy, "host", statistic, lambda run: run.summary.mean_ms)
+        yield _Job(words, told_by_polygraphy, "host", statistic, lambda run: run.summary.mean_ms, variables)
     if provider is not None and shutil.which("onnxruntime_perf_test"):
         threads = ("-x", str(settings.backend.threads)) if settings.backend.threads else ()
         words = ("onnxruntime_perf_test", "-e", provider, "-m", "times", "-r", count, "-s", "-I", *threads, file)
         statistic = "median latency, host memory to host memory"
-        yield _Job(words, told_by_perf_test, "host", statistic, lambda run: run.summary.p50_ms)
+        yield _Job(words, told_by_perf_test, "host", statistic, lambda run: run.summary.p50_ms, variables)
 
 
 def _one_runner_at_a_time() -> tuple[str, ...]:
@@ -117,21 +128,27 @@ def _one_runner_at_a_time() -> tuple[str, ...]:
 
 def _told_by(job: _Job, folder: Path, progress: Progress) -> Told | None:
     try:
-        output = _output_of(job.words, folder)
+        output = _output_of(job.words, folder, dict(job.variables))
         version = version_of_polygraphy(_output_of(("polygraphy", "--version"))) if "polygraphy" in job.words else None
     except (OSError, subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
-        lines = (getattr(error, "stdout", None) or "").strip().splitlines()
+        lines = _text_of(error).strip().splitlines()
         faults = [line for line in lines if line.startswith("[!]")] or lines[-1:] or [str(error)]
-        progress.say(f"{job.words[0]} failed: {faults[0]}; by hand: {shlex.join(job.words)}")
+        progress.say(f"{job.words[0]} failed: {faults[0]}; by hand: {job.command}")
         return None
     told = job.read(output)
     if told is None:
-        progress.say(f"{job.words[0]} printed no time that is known here; by hand: {shlex.join(job.words)}")
+        progress.say(f"{job.words[0]} printed no time that is known here; by hand: {job.command}")
         return None
     return Told(f"{told.tool} {version}", told.milliseconds) if version else told
 
 
-def _output_of(words: tuple[str, ...], folder: Path | None = None) -> str:
+def _text_of(error: Exception) -> str:
+    """Return what a tool had printed; after a time-out Python gives bytes, though text was asked for."""
+    printed = getattr(error, "stdout", None) or ""
+    return printed.decode(errors="replace") if isinstance(printed, bytes) else printed
+
+
+def _output_of(words: tuple[str, ...], folder: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         words,
         stdout=subprocess.PIPE,
@@ -140,5 +157,6 @@ def _output_of(words: tuple[str, ...], folder: Path | None = None) -> str:
         timeout=_LIMIT_SECONDS,
         check=True,
         cwd=folder,
+        env={**os.environ, **(variables or {})},
     )
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gi_edge.artifacts.speed import Energy
-from gi_edge.runtime.nvml import NvmlGpu, energy_millijoules, power_watts, throttle_reasons
+from gi_edge.runtime.nvml import NvmlGpu, energy_millijoules, other_processes, power_watts, throttle_reasons
 
 _PERIOD_SECONDS = 0.05
 """Between two looks at the power; NVML renews it every 20 to 100 ms."""
+_LOOKS_PER_COUNT = 10
+"""Who else is on the GPU is asked once in so many looks; the driver goes through all processes to tell."""
 _LEAST_MILLIJOULES = 1000
 """A counter that moved by less is read too coarsely; it moves in steps of up to some hundred millijoules."""
 
@@ -56,6 +59,8 @@ class Meter:
     gpu: NvmlGpu | None = None
     reasons: set[str] = field(default_factory=set)
     """Why the clocks were lower than they could be, in any timed part."""
+    most_others: int = 0
+    """Other processes that computed on the GPU at the same moment of a timed part."""
 
     @contextmanager
     def running(self) -> Iterator[Reading]:
@@ -79,8 +84,10 @@ class Meter:
             reading.counted_millijoules = after - before
 
     def _watch(self, gpu: NvmlGpu, reading: Reading, stop: threading.Event) -> None:
-        while True:
-            self.reasons.update(throttle_reasons(gpu))
+        for look in itertools.count():
+            self.reasons.update(throttle_reasons(gpu) or ())
+            if look % _LOOKS_PER_COUNT == 0:
+                self.most_others = max(self.most_others, other_processes(gpu, computes=True) or 0)
             watts = power_watts(gpu)
             if watts is not None:
                 reading.powers_watts.append(watts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,15 @@ _CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "lxc", "podman")
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """CPU seconds since the machine started, of all processes, and of this one."""
+    """CPU seconds since the machine started, of all processes on the CPUs that this one may use, and of this one."""
 
     all_seconds: float
     own_seconds: float
     wall_seconds: float
     cpus: int
-    """Those that the first number is of."""
+    """How many those are."""
+    throttled_periods: int = 0
+    """In which a CPU quota held this process up."""
 
 
 def memory_bytes(root: Path = Path("/")) -> int | None:
@@ -57,23 +60,74 @@ def container(root: Path = Path("/")) -> str | None:
     return next((kind for kind in _CONTAINER_GROUPS if kind in groups), None)
 
 
-def cpu_times(wall_seconds: float, root: Path = Path("/")) -> CpuTimes | None:
-    """Return the CPU seconds used so far; None where the kernel does not tell. wall_seconds: a clock's reading."""
-    lines = _lines(root / "proc/stat")
-    if not lines or not lines[0].startswith("cpu "):
+def cpu_times(wall_seconds: float, root: Path = Path("/"), allowed: Collection[int] | None = None) -> CpuTimes | None:
+    """Return the CPU seconds used so far on the CPUs that this process may use; None where the kernel does not tell.
+
+    wall_seconds: a clock's reading. allowed: numbers of those CPUs; None: as the kernel says.
+    """
+    rows = {int(row[0][3:]): row[1:] for line in _lines(root / "proc/stat") if (row := _cpu_row(line))}
+    if not rows:
         return None
-    user, nice, system, _idle, _wait, irq, softirq, steal = ([int(part) for part in lines[0].split()[1:]] + [0] * 8)[:8]
+    numbers = _affinity() if allowed is None else allowed
+    # some containers count the CPUs in /proc/stat anew, and show none but their own
+    mine = [row for number, row in rows.items() if number in numbers] or list(rows.values())
     own = os.times()
     return CpuTimes(
-        all_seconds=(user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK"),
+        all_seconds=sum(map(_busy_ticks, mine)) / os.sysconf("SC_CLK_TCK"),
         own_seconds=own.user + own.system,
         wall_seconds=wall_seconds,
-        cpus=sum(line.startswith("cpu") for line in lines) - 1,
+        cpus=len(mine),
+        throttled_periods=throttled_periods(root) or 0,
     )
 
 
+def throttled_periods(root: Path = Path("/")) -> int | None:
+    """Return in how many periods a CPU quota has held up this process's control group, or one that this lies in.
+
+    None without a quota. Kernel documentation: "nr_throttled" in cpu.stat, Control Group v2 and CFS Bandwidth Control.
+    """
+    told = [
+        int(line.split()[1])
+        for folder in _cpu_groups(root)
+        for line in _lines(folder / "cpu.stat")
+        if line.startswith("nr_throttled ")
+    ]
+    return sum(told) if told else None
+
+
+def _cpu_groups(root: Path) -> list[Path]:
+    """Return the folders of the control group that limits CPU time, and of those around it."""
+    mounted = root / "sys/fs/cgroup"
+    folders: list[Path] = []
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = mounted / controllers if controllers else mounted  # version 2 has one tree, with no name
+        group = top / path.strip("/")
+        # in a container the path may be that of the host, of which only the innermost group is mounted, as the top
+        inside = [group, *group.parents] if group.is_dir() else [top]
+        folders += [folder for folder in inside if folder.is_relative_to(top)]
+    return list(dict.fromkeys(folders))
+
+
+def _affinity() -> Collection[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _cpu_row(line: str) -> list[str] | None:
+    """Split a line of /proc/stat if it is of one CPU; the first, "cpu", is of all."""
+    words = line.split()
+    return words if words and words[0].startswith("cpu") and words[0][3:].isdigit() else None
+
+
+def _busy_ticks(row: Sequence[str]) -> int:
+    user, nice, system, _idle, _wait, irq, softirq, steal = ([int(part) for part in row] + [0] * 8)[:8]
+    return user + nice + system + irq + softirq + steal
+
+
 def cpus_of_others(before: CpuTimes, after: CpuTimes) -> float:
-    """Return how many CPUs other processes kept busy between two readings, on average."""
+    """Return how many of its CPUs other processes kept busy between two readings, on average."""
     seconds = after.wall_seconds - before.wall_seconds
     own = after.own_seconds - before.own_seconds
     return max(0.0, after.all_seconds - before.all_seconds - own) / seconds if seconds > 0 else 0.0

@@ -15,7 +15,7 @@ from gi_edge.artifacts.speed import Startup
 from gi_edge.errors import ArtifactError, MissingDependencyError, RuntimeUnavailableError
 from gi_edge.metrics.parity import Precision
 from gi_edge.progress import Progress
-from gi_edge.runtime.backends import OpenModel, open_model
+from gi_edge.runtime.backends import OpenModel, load_runtime, open_model
 from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.session import NOT_IN_ONNX_RUNTIME, Backend
 from gi_edge_bench.config import BenchSettings
@@ -86,8 +86,9 @@ def open_candidate(
 
     pixels: [n, size, size, 3], of which the first frame is answered.
     """
-    started = time.perf_counter()
     try:
+        load_runtime(candidate.backend)  # once per process, whichever model comes first
+        started = time.perf_counter()
         model = open_model(bundle, candidate.precision, candidate.backend)
         _check_single_frames(bundle, model)
     except (RuntimeUnavailableError, MissingDependencyError, ArtifactError) as error:

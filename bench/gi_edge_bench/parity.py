@@ -122,7 +122,7 @@ def _comparison(
     source = material.source
     assert source is not None  # checked by the caller: without frames nothing is compared
     temperature = bundle.manifest.temperature
-    reasons = unlike_reasons(precision, *logits, temperature)
+    reasons = unlike_reasons(precision, *logits, temperature, named=words)
     return Comparison(
         against=words,
         frames=source,

@@ -20,7 +20,7 @@ from gi_edge_bench.calls import Subject
 from gi_edge_bench.config import BenchJob, BenchSettings, BenchTarget
 from gi_edge_bench.cross_check import check_tools, cross_checks_of
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.environment import environment_of, moment_now
+from gi_edge_bench.environment import Moment, environment_of, moment_now
 from gi_edge_bench.frames import Material, material_of
 from gi_edge_bench.machine import CpuTimes, cpu_times, peak_memory_bytes
 from gi_edge_bench.marks import marks_of
@@ -38,6 +38,13 @@ class _Watch:
     times: list[tuple[CpuTimes, CpuTimes]] = field(default_factory=list)
     """At the start and the end of each scenario: a neighbour of a few seconds spoils those few."""
     used_gpu: bool = False
+    most_others: int = 0
+    """Other processes that computed on the GPU at one moment, while a model was timed on it."""
+
+    def others(self, *moments: Moment) -> int:
+        """Return the most other processes that a model met on the GPU; 0 where none ran there."""
+        seen = (moment.gpu.other_processes or 0 for moment in moments if moment.gpu is not None)
+        return max((self.most_others, *seen)) if self.used_gpu else 0
 
 
 def run(job: BenchJob, progress: Progress) -> BenchResult:
@@ -57,7 +64,7 @@ def run(job: BenchJob, progress: Progress) -> BenchResult:
             gi_edge_version=metadata.version("gi-edge"),
             settings=job.settings.model_dump(mode="json"),
             environment=environment_of(gpu, before, after),
-            marks=marks_of(bundles, (before, after), watch.times, watch.reasons),
+            marks=marks_of(bundles, watch.others(before, after), watch.times, watch.reasons),
             bundles=bundles,
         )
 
@@ -151,6 +158,7 @@ def _speeds(
             if before is not None and after is not None:
                 watch.times.append((before, after))
             task.advance(note=plan.title)
+    watch.most_others = max(watch.most_others, meter.most_others)
     return tuple(speeds)
 
 

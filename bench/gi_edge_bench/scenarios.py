@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gi_edge.artifacts.speed import Deadlines, IdleGap, Region, Scenario, SpeedRun
-from gi_edge.errors import DataError
+from gi_edge.errors import DataError, RuntimeUnavailableError
 from gi_edge.metrics.latency import latency_summary
+from gi_edge_bench.callers import Callers, callers_of, several_at_once, warm_up_together
 from gi_edge_bench.calls import Calls, Subject, calls_of
 from gi_edge_bench.config import BenchSettings
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another, several_at_once, warm_up
+from gi_edge_bench.timing import Extent, Timed, at_fixed_rate, one_after_another, warm_up
 
 _TRIED_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _USUAL_BATCH = 8
@@ -49,7 +50,10 @@ class Plan:
 
 
 def plans_of(settings: BenchSettings, subject: Subject) -> tuple[Plan, ...]:
-    """List what to time. Raises: DataError if files are to be timed and there are none, or a batch is too large."""
+    """List what to time.
+
+    Raises: DataError if files are to be timed and there are none, if a batch is too large, or if there is nothing.
+    """
     if "file" in settings.regions and not subject.paths:
         raise DataError(
             "the region file is timed on image files, and there are none", fix="--data DIR, or leave out --region file"
@@ -58,6 +62,12 @@ def plans_of(settings: BenchSettings, subject: Subject) -> tuple[Plan, ...]:
     for scenario in dict.fromkeys(settings.scenarios):
         for region in _regions(settings, scenario, subject):
             plans += _plans(settings, scenario, region, subject)
+    if not plans:
+        raise DataError(
+            f"there is nothing to time: {' and '.join(settings.scenarios)} are a matter of the host, not of the region "
+            "device",
+            fix="--region host, or --scenario single-stream",
+        )
     return tuple(plans)
 
 
@@ -87,23 +97,49 @@ def _plans(settings: BenchSettings, scenario: Scenario, region: Region, subject:
         )
     if settings.batch_sizes:
         return [Plan(scenario, region, size) for size in settings.batch_sizes]
-    best, tried = best_batch_size(subject, region)
-    sizes = dict.fromkeys((min(_USUAL_BATCH, largest or _USUAL_BATCH), best))
-    note = f"most images per second of the batch sizes {', '.join(map(str, tried))}"
-    return [Plan(scenario, region, size, note=note if size == best else "") for size in sizes]
+    search = best_batch_size(subject, region)
+    # where the search failed at a size, the usual one may be too large too
+    usual = min(_USUAL_BATCH, largest or _USUAL_BATCH, search.tried[-1] if search.failed else _USUAL_BATCH)
+    sizes = dict.fromkeys((usual, search.best))
+    return [Plan(scenario, region, size, note=search.note if size == search.best else "") for size in sizes]
 
 
-def best_batch_size(subject: Subject, region: Region) -> tuple[int, tuple[int, ...]]:
-    """Return the batch size with most images per second, and those tried, each twice the one before."""
+@dataclass(frozen=True)
+class BatchSearch:
+    """What a search for the batch size with most images per second found."""
+
+    best: int
+    tried: tuple[int, ...]
+    """Sizes that were timed, each twice the one before."""
+    failed: str = ""
+    """Why a larger one than these does not run here; "" if none failed."""
+
+    @property
+    def note(self) -> str:
+        """What must be known of the times of the best size."""
+        found = f"most images per second of the batch sizes {', '.join(map(str, self.tried))}"
+        return f"{found}; a larger one failed: {self.failed}" if self.failed else found
+
+
+def best_batch_size(subject: Subject, region: Region) -> BatchSearch:
+    """Look for the batch size with most images per second. A size above 1 for which there is no room ends the search.
+
+    Raises: RuntimeUnavailableError if not even single frames run.
+    """
     best, best_rate, worse = 1, 0.0, 0
     tried: list[int] = []
     for size in _TRIED_BATCHES:
         if worse == _PATIENCE or (subject.largest_batch is not None and size > subject.largest_batch):
             break
+        try:
+            with calls_of(subject, region, size) as calls:
+                calls.run(0)
+                timed = one_after_another(calls, _TRIAL)
+        except RuntimeUnavailableError as error:
+            if size == 1:
+                raise
+            return BatchSearch(best, tuple(tried), error.message)
         tried.append(size)
-        with calls_of(subject, region, size) as calls:
-            calls.run(0)
-            timed = one_after_another(calls, _TRIAL)
         typical_ms = float(np.median(timed.samples_ms))
         rate = size / typical_ms
         worse = 0 if rate > _WORTH * best_rate else worse + 1
@@ -111,16 +147,17 @@ def best_batch_size(subject: Subject, region: Region) -> tuple[int, tuple[int, .
             best, best_rate = size, rate
         if typical_ms > _LONGEST_BATCH_MS:
             break
-    return best, tuple(tried)
+    return BatchSearch(best, tuple(tried))
 
 
 def time_plan(plan: Plan, subject: Subject, settings: BenchSettings, meter: Meter) -> SpeedRun:
-    """Warm up, then time one plan."""
-    with calls_of(subject, plan.region, plan.batch_size) as calls:
-        warmed = warm_up(calls, settings.warmup_seconds)
+    """Warm up, then time one plan in the same threads."""
+    with calls_of(subject, plan.region, plan.batch_size) as calls, callers_of(plan.streams) as callers:
+        longest = settings.warmup_seconds
+        warmed = warm_up_together(calls, callers, longest) if plan.streams > 1 else warm_up(calls, longest)
         extent = Extent(settings.minimum_seconds, -(-settings.minimum_count // plan.batch_size), settings.limit_seconds)
         with meter.running() as reading:
-            timed = _loop(plan, calls, extent)
+            timed = _loop(plan, calls, callers, extent)
     answered = plan.batch_size * len(timed.samples_ms)
     samples_ms = tuple(round(sample, 4) for sample in timed.samples_ms)
     return SpeedRun(
@@ -139,11 +176,11 @@ def time_plan(plan: Plan, subject: Subject, settings: BenchSettings, meter: Mete
     )
 
 
-def _loop(plan: Plan, calls: Calls, extent: Extent) -> Timed:
+def _loop(plan: Plan, calls: Calls, callers: Callers, extent: Extent) -> Timed:
     if plan.frame_rate is not None:
         return at_fixed_rate(calls, plan.frame_rate, extent)
     if plan.streams > 1:
-        return several_at_once(calls, plan.streams, extent)
+        return several_at_once(calls, callers, extent)
     return one_after_another(calls, extent)
 
 

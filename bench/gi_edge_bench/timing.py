@@ -1,10 +1,9 @@
-"""Loops of timed calls: warm-up until steady, one call after another, several callers, frames at a fixed rate."""
+"""Loops of timed calls: warm-up until steady, one call after another, frames at a fixed rate."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,25 +46,47 @@ class Timed:
 def warm_up(calls: Calls, longest_seconds: float) -> WarmUp:
     """Make untimed calls until the last half is as fast as the half before, in their medians within 5 %.
 
-    A quarter of longest_seconds is run in any case, since clocks need time to rise, and three calls at least.
+    A quarter of longest_seconds is run in any case, since clocks need time to rise, and three calls at least. Of a
+    model so slow that the time is up after a few calls it stays open whether it is steady.
     """
-    samples: list[float] = []
-    started, check_at = time.perf_counter(), longest_seconds / 4
-    while True:
-        samples.append(calls.run(len(samples)))
-        seconds = time.perf_counter() - started
-        if len(samples) < _MINIMUM_WARMUP:
-            continue
-        if seconds >= check_at:
-            is_steady = _is_steady(samples)
-            if is_steady or seconds >= longest_seconds:
-                return WarmUp(count=len(samples), seconds=seconds, is_steady=is_steady)
-            check_at = min(longest_seconds, 1.5 * max(check_at, seconds))
+    settling = Settling(longest_seconds)
+    while settling.result is None:
+        settling.add(calls.run(len(settling.samples)))
+    return settling.result
 
 
-def _is_steady(samples: list[float]) -> bool:
+@dataclass
+class Settling:
+    """Untimed calls, until they are steady or their time is up."""
+
+    longest_seconds: float
+    callers: int = 1
+    samples: list[float] = field(default_factory=list)
+    result: WarmUp | None = None
+    """None as long as more calls are needed."""
+
+    def __post_init__(self) -> None:
+        self._started, self._check_at = time.perf_counter(), self.longest_seconds / 4
+        self._made = [0] * self.callers
+
+    def add(self, sample_ms: float, caller: int = 0) -> None:
+        """Take note of a call that one of the callers made; those after the result change nothing."""
+        if self.result is not None:
+            return
+        self.samples.append(sample_ms)
+        self._made[caller] += 1
+        seconds = time.perf_counter() - self._started
+        if min(self._made) < _MINIMUM_WARMUP or seconds < self._check_at:
+            return
+        is_steady = _is_steady(self.samples)
+        if is_steady or seconds >= self.longest_seconds:
+            self.result = WarmUp(count=len(self.samples), seconds=seconds, is_steady=is_steady)
+        self._check_at = min(self.longest_seconds, 1.5 * max(self._check_at, seconds))
+
+
+def _is_steady(samples: list[float]) -> bool | None:
     if len(samples) < _STEADY_COUNT:
-        return False
+        return None
     half = len(samples) // 2
     before, after = float(np.median(samples[-2 * half : -half])), float(np.median(samples[-half:]))
     return abs(after - before) <= _STEADY_WITHIN * before
@@ -80,25 +101,6 @@ def one_after_another(calls: Calls, extent: Extent) -> Timed:
         seconds = time.perf_counter() - started
         if extent.is_done(seconds, len(samples)):
             return Timed(tuple(samples), seconds)
-
-
-def several_at_once(calls: Calls, streams: int, extent: Extent) -> Timed:
-    """Let so many threads make calls back to back; extent counts the calls of all. A call that fails fails the loop."""
-    started = time.perf_counter()
-    ended: list[tuple[float, float]] = []  # appending is atomic
-
-    def work(stream: int) -> None:
-        number = stream
-        while not extent.is_done(time.perf_counter() - started, len(ended)):
-            sample = calls.run(number)
-            ended.append((time.perf_counter() - started, sample))
-            number += streams
-
-    with ThreadPoolExecutor(streams) as pool:
-        for job in [pool.submit(work, stream) for stream in range(streams)]:
-            job.result()
-    ended.sort()
-    return Timed(tuple(sample for _, sample in ended), ended[-1][0])
 
 
 def at_fixed_rate(calls: Calls, frame_rate: float, extent: Extent) -> Timed:

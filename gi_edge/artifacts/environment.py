@@ -16,10 +16,10 @@ class GpuState(Value):
     memory_clock_mhz: int | None
     temperature_c: int | None
     power_watts: float | None
-    throttle_reasons: tuple[str, ...]
+    throttle_reasons: tuple[str, ...] | None
     """Why clocks are lower than they could be, "idle" left out."""
     other_processes: int | None
-    """Processes on the GPU that are not this one."""
+    """Processes that compute on the GPU and are not this one; those that draw a desktop do not count."""
 
 
 class Gpu(Value):

@@ -28,8 +28,9 @@ class WarmUp(Value):
 
     count: int
     seconds: float
-    is_steady: bool
-    """Whether the median of the last half was within 5 % of the half before it; if not, the time limit ended it."""
+    is_steady: bool | None
+    """Whether the median of the last half was within 5 % of the half before it; if not, the time limit ended it. None
+    where that ended it after too few calls to tell."""
 
 
 class Deadlines(Value):

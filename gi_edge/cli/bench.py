@@ -12,9 +12,12 @@ from gi_edge.cli.bench_options import bench_options
 from gi_edge.cli.options import force_option, undecided_option
 
 if TYPE_CHECKING:
-    from gi_edge.artifacts.results import BenchResult
+    from gi_edge.artifacts.results import BenchResult, Comparison
+    from gi_edge.errors import GateError
     from gi_edge.workspace import Workspace
     from gi_edge_bench.config import BenchJob, BenchSettings
+
+_EXPORT_AGAIN = "do not ship it; export again: gi-edge export --adapter {} --force"
 
 
 @click.command()
@@ -123,17 +126,14 @@ def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
 
     for name, bundle, model in named_models(result):
         standing = standing_from_model(model)
-        again = f"do not ship it; export again: gi-edge export --adapter {bundle.name} --force"
         unlike = next((item for item in model.comparisons if not item.is_alike), None)
         is_failed_by_truth = model.parity is not None and model.parity.verdict.status == "fail"
         if unlike is not None and not is_failed_by_truth:
-            raise GateError(
-                f"{name} on {model.provider} does not answer as {_named(unlike.against)}: {'; '.join(unlike.reasons)}",
-                fix=again,
-            )
+            raise _difference_error(f"{name} on {model.provider}", bundle.name, unlike)
         if standing.outcome == "fail":
             raise GateError(
-                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}", fix=again
+                f"{name} does not answer as the trained model on {model.provider}: {standing.reason}",
+                fix=_EXPORT_AGAIN.format(bundle.name),
             )
         if standing.outcome == "undecided" and standing.is_measured and not allow_undecided:
             raise GateError(
@@ -142,5 +142,17 @@ def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
             )
 
 
-def _named(against: str) -> str:
-    return f"the {against}" if against.startswith("reference") else against
+def _difference_error(name: str, bundle: str, unlike: Comparison) -> GateError:
+    """Tell of answers that differ. Of two backends either may be the wrong one, so that nothing condemns the file."""
+    from gi_edge.errors import GateError
+    from gi_edge.report.standing import is_of_reference, named_against
+
+    reasons = "; ".join(unlike.reasons)
+    if is_of_reference(unlike):
+        return GateError(
+            f"{name} does not answer as {named_against(unlike)}: {reasons}", fix=_EXPORT_AGAIN.format(bundle)
+        )
+    return GateError(
+        f"{name} differs from {named_against(unlike)}: {reasons}",
+        fix=f"find which is wrong: gi-edge bench {bundle} --data DIR on each, by --runtime and --provider",
+    )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from gi_edge.metrics.calibration import softmax
-from gi_edge.metrics.parity import Parity, flipped_frames, leads
+from gi_edge.metrics.parity import Parity, finite_frames, flipped_frames, leads
 
 _SMALL_GAPS = 0.1
 """Share of the frames, those with the smallest gaps, from which the density of gaps at a tie is read."""
@@ -16,13 +16,16 @@ _SMALL_GAPS = 0.1
 def parity_from_logits(
     reference: NDArray[np.float32], candidate: NDArray[np.float32], temperature: float = 1.0
 ) -> Parity:
-    """Compare logits [n, classes]; n must be at least 1 and the shapes equal. temperature: of both's probabilities."""
+    """Compare logits [n, classes]; n must be at least 1 and the shapes equal. temperature: of both's probabilities.
+
+    Where a logit of either side is NaN or infinite there are no errors to speak of: they are None.
+    """
     if reference.shape != candidate.shape or not len(reference):
         raise ValueError(f"logits must have equal shapes and frames: {reference.shape}, {candidate.shape}")
-    finite = np.isfinite(candidate).all(axis=1)
+    finite = finite_frames(reference, candidate)
     flips = int(flipped_frames(reference, candidate).sum())
     error = np.abs(reference.astype(np.float64) - candidate) if finite.all() else None
-    gap = _gaps(reference)
+    gap = _gaps(reference) if finite.all() else np.zeros(0)
     probabilities = [softmax(logits, temperature) for logits in (reference, candidate)] if finite.all() else None
     return Parity(
         n=len(reference),

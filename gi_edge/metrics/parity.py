@@ -49,7 +49,7 @@ class Parity(Value):
     """One-sided 95 % upper bound of the flip rate (Clopper and Pearson 1934), for independent frames; about 3/n at 0
     flips."""
     max_abs_error: float | None
-    """Largest absolute difference of any logit; None if the candidate has non-finite logits."""
+    """Largest absolute difference of any logit; None if either side has non-finite logits."""
     mean_abs_error: float | None
     """Mean absolute difference of the logits; None likewise."""
     max_probability_error: float | None
@@ -61,12 +61,18 @@ class Parity(Value):
     """What rounding alone would change among unseen frames, extrapolated from the errors and the gaps found; a model,
     not a bound, and no part of a verdict. None likewise."""
     nonfinite_frames: int
-    """Frames with a NaN or infinity among the candidate's logits; each counts as flipped."""
+    """Frames with a NaN or infinity among the logits of either side; each counts as flipped."""
+
+
+def finite_frames(*logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return [n]: whether every logit of a frame is finite, in each of the arrays [n, classes]."""
+    finite: NDArray[np.bool_] = np.all([np.isfinite(side).all(axis=1) for side in logits], axis=0)
+    return finite
 
 
 def flipped_frames(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return [n]: whether the top class differs, or a logit of the candidate is not finite."""
-    finite = np.isfinite(candidate).all(axis=1)
+    """Return [n]: whether the top class differs, or a logit of either is not finite."""
+    finite = finite_frames(reference, candidate)
     changed: NDArray[np.bool_] = ~finite | (reference.argmax(axis=1) != candidate.argmax(axis=1))
     return changed
 

@@ -95,7 +95,7 @@ def _state_cells(state: GpuState | None) -> tuple[str, ...]:
     return (
         *(NOT_MEASURED if count is None else text_from_count(count) for count in counts),
         text_from_quantity(state.power_watts),
-        ", ".join(state.throttle_reasons) or "nothing",
+        NOT_MEASURED if state.throttle_reasons is None else ", ".join(state.throttle_reasons) or "nothing",
         NOT_MEASURED if state.other_processes is None else text_from_count(state.other_processes),
     )
 

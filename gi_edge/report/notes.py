@@ -13,7 +13,7 @@ from gi_edge.metrics.parity import LIMITS, Precision
 from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list, text_from_rate
 from gi_edge.report.speed_notes import region_notes, speed_notes
-from gi_edge.report.standing import labels_from_models, speaking_verdict, standing_from_model
+from gi_edge.report.standing import is_of_reference, labels_from_models, speaking_verdict, standing_from_model
 
 FEW_FRAMES = 20
 """Below this support, one frame moves a class's recall by more than 5 points."""
@@ -177,7 +177,7 @@ def comparison_notes(bundle: BundleRun) -> tuple[str, ...]:
 def _comparison_words(comparison: Comparison) -> str:
     parity = comparison.parity
     probes = comparison.frames == "probes"
-    against = "the reference" if probes else comparison.against
+    against = "the reference" if is_of_reference(comparison) else comparison.against
     counts = f"{parity.flips:,} of {parity.n:,} {'probe images' if probes else 'frames'} changed class"
     if comparison.is_alike:
         return f"alike {against}; {counts}."

@@ -93,7 +93,7 @@ def warm_up_note(bundle: BundleRun) -> str | None:
         f"{label} ({run_words(run)})"
         for label, model in _labelled(bundle)
         for run in model.speeds
-        if not run.warm_up.is_steady
+        if run.warm_up.is_steady is False
     ]
     return f"The warm-up ended at its time limit before times were steady: {_few(cold)}." if cold else None
 

@@ -169,7 +169,7 @@ def _speed_row(label: str, run: SpeedRun) -> SpeedRow:
         streams=text_from_count(run.streams),
         clock="CUDA events" if run.clock == "cuda events" else "host",
         count=text_from_count(summary.count),
-        warm_up=f"{text_from_count(warm_up.count)}{'' if warm_up.is_steady else ', not steady'}",
+        warm_up=f"{text_from_count(warm_up.count)}{', not steady' if warm_up.is_steady is False else ''}",
         mean=text_from_quantity(summary.mean_ms),
         p50=text_from_quantity(summary.p50_ms),
         p90=text_from_quantity(summary.p90_ms),

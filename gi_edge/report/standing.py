@@ -68,8 +68,17 @@ def standing_from_model(model: ModelRun) -> Standing:
 
 
 def _difference(comparison: Comparison) -> str:
-    against = comparison.against if comparison.frames != "probes" else "the reference on probe images"
-    return f"it differs from {against}: {'; '.join(comparison.reasons) or 'no reason given'}"
+    return f"it differs from {named_against(comparison)}: {'; '.join(comparison.reasons) or 'no reason given'}"
+
+
+def is_of_reference(comparison: Comparison) -> bool:
+    """Return whether the answers were held against the reference, and not against another backend."""
+    return comparison.against.startswith("reference")
+
+
+def named_against(comparison: Comparison) -> str:
+    """Return what the answers were held against, as it stands in a sentence."""
+    return f"the {comparison.against}" if is_of_reference(comparison) else comparison.against
 
 
 def speaking_verdict(model: ModelRun) -> Verdict:

@@ -43,6 +43,28 @@ def open_model(bundle: Bundle, precision: Precision, backend: Backend) -> OpenMo
     return _open_engine(bundle, precision, backend.runtime, cuda_graph=backend.cuda_graph)
 
 
+def load_runtime(backend: Backend) -> None:
+    """Import what a backend runs on. It happens once per process, so that it is no part of a model's load time.
+
+    Raises: RuntimeUnavailableError or MissingDependencyError if the runtime cannot serve here.
+    """
+    if backend.runtime != "onnxruntime":
+        if cuda_driver().devices:  # without a GPU _open_engine tells more
+            load_toolkit(backend.runtime)
+        return
+    try:
+        with extra("cuda"):
+            import gi_edge.runtime.onnxruntime  # noqa: F401
+    except (ImportError, OSError, AttributeError) as error:  # as a module that was built for another numpy raises
+        raise RuntimeUnavailableError(
+            f"onnxruntime is installed but does not load: {error}", fix="gi-edge doctor"
+        ) from error
+    if backend.provider != "cpu" and cuda_driver().devices:
+        from gi_edge.runtime.providers import load_cuda_libraries
+
+        load_cuda_libraries()
+
+
 def _check(backend: Backend) -> None:
     if backend.runtime == "onnxruntime" and backend.cuda_graph:
         raise ConfigError(
@@ -68,13 +90,9 @@ def _check(backend: Backend) -> None:
 
 def _open_onnx(bundle: Bundle, precision: Precision, backend: Backend) -> OpenModel:
     entry = bundle.model(precision)
-    try:
-        with extra("cuda"):
-            from gi_edge.runtime.onnxruntime import open_session
-    except (ImportError, OSError, AttributeError) as error:  # as a module that was built for another numpy raises
-        raise RuntimeUnavailableError(
-            f"onnxruntime is installed but does not load: {error}", fix="gi-edge doctor"
-        ) from error
+    load_runtime(backend)
+    from gi_edge.runtime.onnxruntime import open_session
+
     file = bundle.path / entry.path
     return OpenModel(open_session(file, backend.provider, backend.threads), file, entry, None)
 

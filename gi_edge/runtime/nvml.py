@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -81,11 +82,7 @@ def gpu_from_nvml(gpu: NvmlGpu) -> Gpu:
 
 
 def state_from_nvml(gpu: NvmlGpu, *, computes: bool) -> GpuState:
-    """Return the state of this moment. computes: whether this process has work on the GPU.
-
-    In a container NVML counts processes by the host's numbers, among which this one cannot be told; where it must be
-    there it is taken for one of them.
-    """
+    """Return the state of this moment. computes: whether this process has work on the GPU."""
     nvml, handle = gpu.nvml, gpu.handle
     return GpuState(
         sm_clock_mhz=_told(gpu, lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
@@ -93,18 +90,19 @@ def state_from_nvml(gpu: NvmlGpu, *, computes: bool) -> GpuState:
         temperature_c=_told(gpu, lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         power_watts=power_watts(gpu),
         throttle_reasons=throttle_reasons(gpu),
-        other_processes=_other_processes(gpu, computes=computes),
+        other_processes=other_processes(gpu, computes=computes),
     )
 
 
-def throttle_reasons(gpu: NvmlGpu) -> tuple[str, ...]:
-    """Return why the clocks are lower than they could be, "idle" left out; none where NVML does not tell."""
-    nvml = gpu.nvml
-    # Renamed in driver 535; the older name is kept by the older packages.
-    ask = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
-    ask = ask or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
-    bits = _told(gpu, lambda: int(ask(gpu.handle))) or 0
-    return tuple(text for bit, text in _REASONS.items() if bits & bit)
+def throttle_reasons(gpu: NvmlGpu) -> tuple[str, ...] | None:
+    """Return why the clocks are lower than they could be, "idle" left out; None where NVML does not tell."""
+    # Renamed in driver 535. An older package lacks the newer name, an older driver does not answer to it.
+    for name in ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"):
+        ask = getattr(gpu.nvml, name, None)
+        bits = None if ask is None else _told(gpu, partial(ask, gpu.handle))
+        if bits is not None:
+            return tuple(text for bit, text in _REASONS.items() if int(bits) & bit)
+    return None
 
 
 def energy_millijoules(gpu: NvmlGpu) -> int | None:
@@ -126,13 +124,16 @@ def own_memory_bytes(gpu: NvmlGpu) -> int | None:
     return int(used[0]) if used and used[0] is not None else None
 
 
-def _other_processes(gpu: NvmlGpu, *, computes: bool) -> int | None:
-    nvml, handle = gpu.nvml, gpu.handle
-    computing = _told(gpu, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
-    drawing = _told(gpu, lambda: nvml.nvmlDeviceGetGraphicsRunningProcesses(handle))
+def other_processes(gpu: NvmlGpu, *, computes: bool) -> int | None:
+    """Return how many processes but this one compute on the GPU. computes: whether this one has work on it.
+
+    In a container NVML counts processes by the host's numbers, among which this one cannot be told; where it must be
+    there it is taken for one of them. A display server only draws, and is on the GPU of any desktop: it is left out.
+    """
+    computing = _told(gpu, lambda: gpu.nvml.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
     if computing is None:
         return None
-    numbers = {process.pid for process in [*computing, *(drawing or [])]}
+    numbers = {process.pid for process in computing}
     if os.getpid() not in numbers and computes:
         return max(0, len(numbers) - 1)
     return len(numbers - {os.getpid()})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,12 @@ from gi_edge.runtime.placements import placements_of, profiled_placements, recor
 from gi_edge.runtime.providers import PROVIDER_NAMES, load_cuda_libraries, provider_fault
 from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement, Provider
 
+_RUN_ERRORS = (
+    *(ort.capi.onnxruntime_pybind11_state.Fail, ort.capi.onnxruntime_pybind11_state.RuntimeException),
+    *(ort.capi.onnxruntime_pybind11_state.EPFail, ort.capi.onnxruntime_pybind11_state.EngineError),
+    *(RuntimeError, MemoryError),
+)
+"""What ONNX Runtime raises where a run or a buffer fails, as for want of memory; they have no common base."""
 # TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
 _CUDA_OPTIONS = {"use_tf32": "0"}
 _OTHER_PROVIDER = "pip install 'gi-edge[cuda]', or --provider cpu"
@@ -53,19 +61,24 @@ class OnnxRuntimeSession:
         self._scaling = _scaling_of(session.get_inputs()[0].name, self.properties)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the file wants that."""
-        (logits,) = self._session.run(["logits"], self._feed(pixels))
+        """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; scales them if the file wants that.
+
+        Raises: RuntimeUnavailableError if ONNX Runtime fails, as for want of memory.
+        """
+        with _failures_of(self.provider, len(pixels)):
+            (logits,) = self._session.run(["logits"], self._feed(pixels))
         result: NDArray[np.float32] = logits
         return result
 
     def run_both(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """As run, with the probabilities that the file itself makes of the logits, both float32 [n, classes].
 
-        Raises: ArtifactError if the file gives no probabilities.
+        Raises: ArtifactError if the file gives no probabilities; RuntimeUnavailableError as run does.
         """
         if "probabilities" not in [output.name for output in self._session.get_outputs()]:
             raise ArtifactError("the model file gives no probabilities", fix="gi-edge export again")
-        logits, probabilities = self._session.run(["logits", "probabilities"], self._feed(pixels))
+        with _failures_of(self.provider, len(pixels)):
+            logits, probabilities = self._session.run(["logits", "probabilities"], self._feed(pixels))
         return logits, probabilities
 
     @cached_property
@@ -80,8 +93,9 @@ class OnnxRuntimeSession:
         return profiled_placements(self._source.path, self._source.providers, {entry.name: np.zeros(shape, dtype)})
 
     def bind(self, pixels: NDArray[np.uint8]) -> Bound:
-        """Copy a batch to where the graph computes."""
-        return _BoundBatch(self._session, self._feed(pixels))
+        """Copy a batch to where the graph computes. Raises: RuntimeUnavailableError, as run does."""
+        with _failures_of(self.provider, len(pixels)):
+            return _BoundBatch(self._session, self._feed(pixels))
 
     def _feed(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8] | NDArray[np.float32]]:
         if self._scaling is None:
@@ -96,7 +110,8 @@ class _BoundBatch:
 
     def __init__(self, session: ort.InferenceSession, feed: dict[str, Any]) -> None:
         self._session = session
-        device = "cpu" if session.get_providers()[0] == PROVIDER_NAMES["cpu"] else "cuda"
+        self._provider, self._count = session.get_providers()[0], len(next(iter(feed.values())))
+        device = "cpu" if self._provider == PROVIDER_NAMES["cpu"] else "cuda"
         ((name, batch),) = feed.items()
         self._input = ort.OrtValue.ortvalue_from_numpy(batch, device, 0)
         classes = next(output.shape[1] for output in session.get_outputs() if output.name == "logits")
@@ -108,10 +123,11 @@ class _BoundBatch:
 
     def run(self) -> float:
         """Compute once; the milliseconds of the host's clock."""
-        before = time.perf_counter_ns()
-        self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
-        return (time.perf_counter_ns() - before) / 1e6
+        with _failures_of(self._provider, self._count):
+            before = time.perf_counter_ns()
+            self._session.run_with_iobinding(self._binding)
+            self._binding.synchronize_outputs()
+            return (time.perf_counter_ns() - before) / 1e6
 
     def logits(self) -> NDArray[np.float32]:
         """Return a copy of the answers of the last run."""
@@ -122,6 +138,21 @@ class _BoundBatch:
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
         self._input = self._logits = None
+
+
+@contextmanager
+def _failures_of(provider: str, count: int) -> Iterator[None]:
+    """Turn what ONNX Runtime raises in a run of so many frames into an error with a cure."""
+    try:
+        yield
+    except _RUN_ERRORS as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        frames = "1 frame" if count == 1 else f"{count} frames"
+        raise RuntimeUnavailableError(
+            f"ONNX Runtime's {provider} did not compute {frames}: {said}",
+            fix="fewer frames at once: --batch-size; or end other programs that hold memory, nvidia-smi shows those "
+            "on a GPU",
+        ) from error
 
 
 def _scaling_of(input_name: str, properties: dict[str, str]) -> PreprocessSpec | None:

@@ -86,7 +86,7 @@ class Session(Protocol):
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 pixels [n, size, size, 3] RGB → float32 logits [n, classes]; returns when they are in memory.
 
-        May be called from several threads.
+        May be called from several threads. Raises: RuntimeUnavailableError if the runtime fails, as for want of memory.
         """
 
     def bind(self, pixels: NDArray[np.uint8]) -> Bound:

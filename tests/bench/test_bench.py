@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from PIL import Image
 import gi_edge_bench.models as bench_models
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.results import read_result, write_result
-from gi_edge.errors import ArtifactError, DataError, RuntimeUnavailableError
+from gi_edge.artifacts.speed import SpeedRun
+from gi_edge.errors import ArtifactError, DataError, MissingDependencyError, RuntimeUnavailableError
 from gi_edge.progress import Silent
 from gi_edge.runtime.backends import open_model
 from gi_edge.runtime.device import cuda_device
@@ -26,6 +28,7 @@ from gi_edge.runtime.onnxruntime import open_session
 from gi_edge.runtime.session import Backend
 from gi_edge_bench.flipped import flipped_from_answers
 from gi_edge_bench.frames import reference_frames
+from gi_edge_bench.marks import is_unsteady
 from gi_edge_bench.parity import answers_of, parity_pass
 from gi_edge_bench.run import run
 
@@ -181,6 +184,7 @@ def test_an_optional_engine_that_cannot_run_is_told_and_left_out_a_named_one_is_
         raise RuntimeUnavailableError("no GPU of its target", fix="gi-edge engine lesions")
 
     bundle = read_bundle(workspace / "bundles" / "lesions")
+    monkeypatch.setattr(bench_models, "load_runtime", lambda backend: None)
     monkeypatch.setattr(bench_models, "open_model", unavailable)
     candidate = bench_models.Candidate("fp32", Backend(runtime="tensorrt"), is_optional=True)
     pixels = np.zeros((1, 64, 64, 3), np.uint8)
@@ -227,11 +231,43 @@ def test_which_models_are_measured(workspace, monkeypatch, changes, device, foun
 def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_builds_one(workspace, monkeypatch):
     bundle = read_bundle(workspace / "bundles" / "lesions")
     model = replace(opened(bundle, Fake()), engine=engine_of("fp32", minimum=4))
+    monkeypatch.setattr(bench_models, "load_runtime", lambda backend: None)
     monkeypatch.setattr(bench_models, "open_model", lambda *given: model)
     candidate = bench_models.Candidate("fp32", Backend(runtime="tensorrt"))
     with pytest.raises(RuntimeUnavailableError, match=r"takes 4 frames at least \(batch 4:8:16\)") as caught:
         bench_models.open_candidate(bundle, candidate, np.zeros((1, 64, 64, 3), np.uint8), Silent())
     assert caught.value.fix == "gi-edge engine lesions --batch 1:8:16 --force"
+
+
+def test_loading_the_runtime_is_no_part_of_the_first_models_load_time(workspace, monkeypatch):
+    bundle, order = read_bundle(workspace / "bundles" / "lesions"), []
+
+    def load(backend):
+        order.append(backend.runtime)
+        time.sleep(0.5)
+
+    def open_quickly(*given):
+        order.append("open")
+        return opened(bundle, Fake())
+
+    monkeypatch.setattr(bench_models, "load_runtime", load)
+    monkeypatch.setattr(bench_models, "open_model", open_quickly)
+    candidate = bench_models.Candidate("fp32", Backend())
+    _, startup = bench_models.open_candidate(bundle, candidate, np.zeros((1, 64, 64, 3), np.uint8), Silent())
+    assert order == ["onnxruntime", "open"]
+    assert startup.load_ms < 400
+
+
+def test_a_runtime_that_is_not_there_leaves_an_optional_model_out(workspace, monkeypatch):
+    def missing(backend):
+        raise MissingDependencyError("no tensorrt", fix="pip install it")
+
+    monkeypatch.setattr(bench_models, "load_runtime", missing)
+    bundle, pixels = read_bundle(workspace / "bundles" / "lesions"), np.zeros((1, 64, 64, 3), np.uint8)
+    optional = bench_models.Candidate("fp32", Backend(runtime="tensorrt"), is_optional=True)
+    assert bench_models.open_candidate(bundle, optional, pixels, Silent()) is None
+    with pytest.raises(MissingDependencyError, match="no tensorrt"):
+        bench_models.open_candidate(bundle, bench_models.Candidate("fp32", Backend()), pixels, Silent())
 
 
 @pytest.mark.parametrize(
@@ -249,6 +285,7 @@ def test_an_engine_that_takes_no_single_frames_is_refused_with_the_command_that_
         (["--against", "onnx"], 1, "--against onnx: runtime"),
         (["--against", "tensorrt:cpu"], 1, "tensorrt has no providers"),
         (["--speed-only", "--region", "file"], 1, "there are none"),
+        (["--speed-only", "--scenario", "paced", "--region", "device"], 1, "there is nothing to time: paced"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(workspace, gi_edge, tmp_path, words, code, found):
@@ -264,8 +301,9 @@ def test_no_warm_up_is_what_it_says(workspace, gi_edge, tmp_path):
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["settings"]["warmup_seconds"] == 0
     (speed,) = result["bundles"][0]["models"][0]["speeds"]
-    assert (speed["warm_up"]["count"], speed["warm_up"]["is_steady"]) == (3, False)
-    assert "unsteady" in [mark["kind"] for mark in result["marks"]]
+    assert (speed["warm_up"]["count"], speed["warm_up"]["is_steady"]) == (3, None)
+    drifts = is_unsteady(SpeedRun.model_validate(speed))
+    assert ("unsteady" in [mark["kind"] for mark in result["marks"]]) is drifts
     kept = gi_edge(*words, "--output", tmp_path / "r.json", cwd=workspace)
     assert kept.code == 1
     assert "--force" in kept.err

@@ -10,6 +10,7 @@ from benches import QUICK, Fake, held_out_subject, opened, subject_of
 
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.progress import Silent
+from gi_edge_bench import cross_check
 from gi_edge_bench.cross_check import check_tools, cross_checks_of
 from gi_edge_bench.energy import Meter
 from gi_edge_bench.scenarios import Plan, time_plan
@@ -132,6 +133,48 @@ def test_a_tool_that_fails_is_told_and_left_out(path, timed, text, code, said):
     assert lines[0].startswith(said)
     assert cross_checks_of(model, subject, speeds[1:], QUICK, Listening()) == ()
     assert "--region host" in lines[-1]
+
+
+@pytest.mark.parametrize(("printed", "said"), [("[!] no room\nworking\n", "[!] no room"), ("", "timed out after")])
+def test_a_tool_that_takes_too_long_is_told_with_what_it_printed(path, tmp_path, timed, monkeypatch, printed, said):
+    lines = []
+
+    class Listening(Silent):
+        def say(self, text):
+            lines.append(text)
+
+    path("polygraphy", printed)
+    tool = tmp_path / "polygraphy"
+    tool.write_text(tool.read_text().replace("exit 0", '[ "$2" = --help ] || exec /bin/sleep 30'))
+    monkeypatch.setattr(cross_check, "_LIMIT_SECONDS", 1)
+    assert cross_checks_of(*timed, QUICK, Listening()) == ()
+    (line,) = lines
+    assert line.startswith("polygraphy failed: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("provider", "shown", "told"),
+    [("CPUExecutionProvider", "", "unset"), ("CUDAExecutionProvider", "NVIDIA_TF32_OVERRIDE=0 ", "0"),
+     ("TensorrtExecutionProvider", "", "unset")],
+)  # fmt: skip
+def test_tools_compute_fp32_with_cuda_as_our_sessions_do(path, tmp_path, timed, monkeypatch, provider, shown, told):
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    for name, output in (("polygraphy", POLYGRAPHY), ("onnxruntime_perf_test", PERF_TEST)):
+        path(name, output)
+        tool = tmp_path / name
+        note = f'echo "${{NVIDIA_TF32_OVERRIDE-unset}}" > {tmp_path}/{name}.told'
+        tool.write_text(
+            tool.read_text().replace("#!/bin/sh", f"#!/bin/sh\n[ $2 = --help ] || [ $1 = --version ] || {note}")
+        )
+    timed[0].session.provider = provider
+    found = cross_checks_of(*timed, QUICK, Silent())
+    assert [check.command.partition(" -")[0] for check in found] == [
+        f"{shown}polygraphy run model.fp32.onnx",
+        f"{shown}onnxruntime_perf_test",
+    ]
+    for name in ("polygraphy", "onnxruntime_perf_test"):
+        assert (tmp_path / f"{name}.told").read_text().strip() == told
 
 
 def test_without_any_tool_the_option_is_refused_before_anything_is_measured(path, workspace, gi_edge, tmp_path):

@@ -6,13 +6,14 @@ import itertools
 import os
 import subprocess
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from benches import QUICK, Fake, job, subject_of
 from nvml_fake import FakeNvml, install
 
-from gi_edge.artifacts.environment import GpuState
+import gi_edge_bench.run as bench_run
 from gi_edge.artifacts.results import BundleRun
 from gi_edge.artifacts.speed import WarmUp
 from gi_edge.progress import Silent
@@ -20,7 +21,7 @@ from gi_edge.runtime.machine import this_machine
 from gi_edge.runtime.nvml import NvmlGpu
 from gi_edge_bench import machine
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.environment import Moment, git_revision
+from gi_edge_bench.environment import git_revision
 from gi_edge_bench.machine import CpuTimes
 from gi_edge_bench.marks import is_unsteady, marks_of
 from gi_edge_bench.run import run
@@ -75,12 +76,68 @@ def test_boards_governor_memory_and_processor(tmp_path):
 
 def test_cpu_seconds_of_others(tmp_path):
     tick = os.sysconf("SC_CLK_TCK")
-    stat = f"cpu  {3 * tick} 0 {tick} 900 50 0 0 {tick} 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\n"
-    found = machine.cpu_times(7.0, tree(tmp_path, {"proc/stat": stat}))
-    assert (found.all_seconds, found.cpus, found.wall_seconds) == (5.0, 2, 7.0)
+    rows = [
+        f"cpu  {90 * tick} 0 0 900 50 0 0 0 0 0",
+        f"cpu0 {2 * tick} 0 {tick} 900 50 0 0 0 0 0",
+        f"cpu1 {tick} 0 0 900 50 0 0 {tick} 0 0",
+        f"cpu2 {80 * tick} 0 0 900 50",
+        "intr 5",
+    ]
+    root = tree(tmp_path, {"proc/stat": "\n".join(rows)})
+    found = machine.cpu_times(7.0, root, {0, 1})
+    assert (found.all_seconds, found.cpus, found.wall_seconds, found.throttled_periods) == (5.0, 2, 7.0, 0)
+    alone = machine.cpu_times(7.0, root, {1})
+    assert (alone.all_seconds, alone.cpus) == (2.0, 1)
+    renumbered = machine.cpu_times(7.0, root, {62, 63})
+    assert (renumbered.all_seconds, renumbered.cpus) == (85.0, 3)
     assert machine.cpu_times(7.0, tmp_path / "none") is None
     assert machine.cpus_of_others(*BUSY) == pytest.approx(2.0)
     assert machine.cpus_of_others(*QUIET) == pytest.approx(0.05)
+
+
+def test_a_neighbour_on_the_one_cpu_of_64_that_is_allowed_is_a_busy_cpu(tmp_path):
+    tick = os.sysconf("SC_CLK_TCK")
+
+    def reading(wall, busy):
+        others = "".join(f"cpu{number} 0 0 0 9\n" for number in range(1, 64))
+        return machine.cpu_times(
+            wall, tree(tmp_path, {"proc/stat": f"cpu  0\ncpu0 {busy * tick} 0 0 9\n{others}"}), {0}
+        )
+
+    (mark,) = marks_of((), 0, [(reading(100.0, 50), reading(102.0, 52))], set())
+    assert mark.kind == "busy cpu"
+    assert mark.text.endswith(" of the one CPU that bench may use busy, in 1 of 1 scenarios.")
+
+
+@pytest.mark.parametrize(
+    ("groups", "stats", "periods"),
+    [
+        ("0::/\n", {"": 7}, 7),
+        ("0::/app.slice/x\n", {"": None, "app.slice": 3, "app.slice/x": 4, "other": 100}, 7),
+        ("0::/kubepods/host/path\n", {"": 5}, 5),
+        ("4:memory:/m\n2:cpu,cpuacct:/docker/a\n0::/\n", {"cpu,cpuacct/docker/a": 6, "memory/m": 100}, 6),
+        ("3:cpuset:/\n2:cpuacct:/\n1:cpu:/\n", {"cpu": 2, "cpuset": 100, "cpuacct": 100}, 2),
+        ("0::/\n", {"": None}, None),
+        ("", {"": 9}, None),
+    ],
+)
+def test_periods_in_which_a_quota_held_this_process_up(tmp_path, groups, stats, periods):
+    files = {"proc/self/cgroup": groups, "proc/stat": "cpu  1\ncpu0 1 0 0 9\n"}
+    for folder, count in stats.items():
+        quota = "" if count is None else f"nr_periods 900\nnr_throttled {count}\nthrottled_usec 5\n"
+        files[f"sys/fs/cgroup/{folder}/cpu.stat"] = f"usage_usec 100\n{quota}"
+    root = tree(tmp_path, files)
+    assert machine.throttled_periods(root) == periods
+    assert machine.cpu_times(1.0, root).throttled_periods == (periods or 0)
+
+
+def test_a_quota_that_held_bench_up_is_told():
+    quiet = (CpuTimes(10, 5, 100, 4, 3), CpuTimes(12, 6.9, 102, 4, 3))
+    held = (CpuTimes(10, 5, 100, 4, 3), CpuTimes(12, 6.9, 102, 4, 10))
+    (mark,) = marks_of((), 0, [quiet, held], set())
+    assert mark.kind == "busy cpu"
+    assert mark.text == "The container's CPU quota throttled 7 periods, in 1 of 2 scenarios."
+    assert marks_of((), 0, [quiet, quiet], set()) == ()
 
 
 def test_a_busy_neighbour_is_measured_on_this_machine():
@@ -108,29 +165,25 @@ def test_a_git_revision_is_that_of_the_root_only_and_says_whether_files_differ(t
 # --- marks
 
 
-def moment(others=0, **given):
-    return Moment(0.1, GpuState(
-        sm_clock_mhz=None, memory_clock_mhz=None, temperature_c=None, power_watts=None, throttle_reasons=(),
-        other_processes=others, **given,
-    ))  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("others", "times", "reasons", "kinds"),
     [
-        ((0, 0), [QUIET], set(), []),
-        ((0, 0), [QUIET, BUSY], set(), ["busy cpu"]),
-        ((0, 1), [], {"hardware thermal slowdown"}, ["throttled", "shared gpu"]),
-        ((2, 2), [QUIET], {"clocks set by an application"}, ["shared gpu"]),
+        (0, [QUIET], set(), []),
+        (0, [QUIET, BUSY], set(), ["busy cpu"]),
+        (1, [], {"hardware thermal slowdown"}, ["throttled", "shared gpu"]),
+        (2, [QUIET], {"clocks set by an application"}, ["shared gpu"]),
     ],
 )
 def test_marks(others, times, reasons, kinds):
-    marks = marks_of((), tuple(map(moment, others)), times, reasons)
+    marks = marks_of((), others, times, reasons)
     assert [mark.kind for mark in marks] == kinds
     for mark in marks:
         if mark.kind == "busy cpu":
-            found = "Other processes kept up to 2.0 of the machine's 4 CPUs busy, in 1 of 2 scenarios."
+            found = "Other processes kept up to 2.0 of the 4 CPUs that bench may use busy, in 1 of 2 scenarios."
             assert mark.text == found
+        if mark.kind == "shared gpu":
+            noun = "process" if others == 1 else "processes"
+            assert mark.text == f"{others} other {noun} computed on the GPU."
 
 
 def speed(samples, *, steady=True, plan=None):
@@ -144,6 +197,9 @@ def speed(samples, *, steady=True, plan=None):
     [
         ([1.0] * 20, True, False),
         ([1.0] * 20, False, True),
+        ([300.0] * 20, None, False),
+        ([300.0] * 10 + [360.0] * 10, None, True),
+        ([300.0, 360.0], None, False),
         ([1.0] * 10 + [1.2] * 10, True, True),
         ([1.0] * 10 + [1.05] * 10, True, False),
         ([1.0, 5.0] * 10, True, False),
@@ -154,12 +210,18 @@ def test_times_are_unsteady_where_they_did_not_settle_or_drift(samples, steady, 
     assert is_unsteady(speed(samples, steady=steady)) is unsteady
 
 
+@pytest.mark.parametrize(("steady", "unsteady"), [(True, False), (False, True), (None, False)])
+def test_of_paced_frames_only_the_warm_up_tells(steady, unsteady):
+    paced = speed([1.0] * 10 + [9.0] * 10, steady=steady, plan=Plan("paced", "host", frame_rate=200))
+    assert is_unsteady(paced) is unsteady
+
+
 def test_unsteady_scenarios_are_named(workspace):
     (bundle,) = run(job(workspace), Silent()).bundles
     drifting = speed([1.0] * 10 + [2.0] * 10)
     models = (bundle.models[0].model_copy(update={"speeds": (drifting,)}),)
     found: BundleRun = bundle.model_copy(update={"models": models})
-    (mark,) = marks_of((found,), (moment(), moment()), [QUIET], set())
+    (mark,) = marks_of((found,), 0, [QUIET], set())
     assert mark.text == "Times did not settle in lesions fp32 single-stream (host)."
 
 
@@ -201,3 +263,40 @@ def test_a_model_on_the_cpu_has_no_energy_of_the_gpu_beside_it(workspace, monkey
     (gpu,) = result.environment.gpus
     assert (gpu.name, gpu.before.power_watts, gpu.after.other_processes) == ("Fake RTX", 90.0, 0)
     assert np.isfinite(result.environment.load_before)
+
+
+# --- who else is on the GPU
+
+
+def process(pid):
+    return SimpleNamespace(pid=pid, usedGpuMemory=None)
+
+
+def kinds_of(result):
+    return [mark.kind for mark in result.marks]
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_gpu_that_others_use_is_no_matter_of_models_on_the_cpu(workspace, monkeypatch, on_gpu):
+    install(monkeypatch, computing=[process(os.getpid()), process(7), process(8)], drawing=[], reasons=0)
+    monkeypatch.setattr(bench_run, "_is_on_gpu", lambda model: on_gpu)
+    result = run(job(workspace), Silent())
+    assert result.environment.gpus[0].before.other_processes == 2
+    assert ("shared gpu" in kinds_of(result)) is on_gpu
+
+
+def test_a_neighbour_that_comes_and_goes_while_a_model_is_timed_is_seen(workspace, monkeypatch):
+    alone, looks = [process(os.getpid())], itertools.count()
+    crowd = [*alone, process(7)]
+    install(monkeypatch, computing=lambda: crowd if next(looks) == 2 else alone, drawing=[], reasons=0)
+    monkeypatch.setattr(bench_run, "_is_on_gpu", lambda model: True)
+    result = run(job(workspace), Silent())
+    (gpu,) = result.environment.gpus
+    assert (gpu.before.other_processes, gpu.after.other_processes) == (0, 0)
+    assert [mark.text for mark in result.marks if mark.kind == "shared gpu"] == ["1 other process computed on the GPU."]
+
+
+def test_a_gpu_that_does_not_tell_why_it_is_slow_is_no_fast_one():
+    meter = Meter(NvmlGpu(FakeNvml(power=50_000), "h"))
+    time_plan(Plan("single-stream", "host"), subject_of(Fake()), QUICK, meter)
+    assert (meter.reasons, meter.most_others) == (set(), 0)

@@ -12,9 +12,12 @@ from benches import QUICK, QUICK_WORDS, job
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.probes import PROBES_FILE, read_probes
+from gi_edge.artifacts.results import read_result
 from gi_edge.data.probes import PROBE_NAMES, probe_pixels
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.progress import Silent
+from gi_edge.report.notes import comparison_notes
+from gi_edge.report.standing import standing_from_model
 from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import OnnxRuntimeSession, open_session
@@ -130,7 +133,8 @@ def test_another_backend_is_compared_on_the_same_frames(workspace):
         assert model.parity is not None
 
 
-def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, monkeypatch):
+def answers_through(monkeypatch, change):
+    """Let every backend to compare with answer what change makes of the honest logits."""
     import gi_edge_bench.parity as bench_parity
     from gi_edge.runtime.backends import OpenModel, open_model
 
@@ -138,19 +142,48 @@ def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, 
         model = open_model(bundle, precision, backend)
         honest = model.session
 
-        class Rolled:
+        class Changed:
             runtime, provider = "rolled 1", "RolledProvider"
 
             def run(self, pixels):
-                return np.roll(honest.run(pixels), 1, axis=1)
+                return change(honest.run(pixels))
 
-        return OpenModel(Rolled(), model.file, model.entry, None)
+        return OpenModel(Changed(), model.file, model.entry, None)
 
     monkeypatch.setattr(bench_parity, "open_model", other)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda logits: np.roll(logits, 1, axis=1), "a logit is off by"),
+        (lambda logits: np.full_like(logits, np.nan), "9 of 9 frames of rolled 1, RolledProvider, fp32 gave NaN or"),
+    ],
+)
+def test_a_backend_that_answers_otherwise_exits_3(workspace, gi_edge, tmp_path, monkeypatch, change, found):
+    answers_through(monkeypatch, change)
     words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--output", tmp_path / "r.json"]
     done = gi_edge("bench", "lesions", *words, cwd=workspace)
     assert done.code == 3
-    assert "does not answer as rolled 1, RolledProvider, fp32: a logit is off by" in done.err
+    assert f"lesions fp32 on CPUExecutionProvider differs from rolled 1, RolledProvider, fp32: {found}" in done.err
+    assert "find which is wrong: gi-edge bench lesions --data DIR on each, by --runtime and --provider" in done.err
+    assert "export" not in done.err
+
+
+def test_a_backend_that_differs_on_probe_images_is_not_told_as_the_reference(bare, gi_edge, monkeypatch):
+    answers_through(monkeypatch, lambda logits: np.roll(logits, 1, axis=1))
+    words = [*QUICK_WORDS, "--precision", "fp32", "--against", "onnxruntime:cpu", "--json", "--output", "r.json"]
+    done = gi_edge("bench", "lesions", *words, cwd=bare)
+    assert done.code == 3
+    assert "differs from rolled 1, RolledProvider, fp32" in done.err
+    (model,) = json.loads(done.out)["bundles"][0]["models"]
+    assert [item["is_alike"] for item in model["comparisons"]] == [True, False]
+    result = read_result(bare / "r.json")
+    (run_of_model,) = result.bundles[0].models
+    assert standing_from_model(run_of_model).reason.startswith("it differs from rolled 1, RolledProvider, fp32: ")
+    reference, other = comparison_notes(result.bundles[0])[:2]
+    assert reference.startswith("fp32: alike the reference; 0 of 16 probe images changed class")
+    assert other.startswith("fp32: differs from rolled 1, RolledProvider, fp32; ")
 
 
 def test_a_backend_to_compare_with_that_is_not_there_is_an_error(workspace):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
-from benches import QUICK, Fake, FakeBound, calls_lasting, subject_of
+from benches import QUICK, Fake, FakeBound, calls_lasting, hungry_graph, subject_of
 
 from gi_edge.artifacts.bundle import read_bundle
-from gi_edge.errors import DataError
+from gi_edge.data.preprocess import PreprocessSpec
+from gi_edge.errors import DataError, RuntimeUnavailableError
 from gi_edge.runtime.onnxruntime import open_session
+from gi_edge_bench.callers import callers_of, several_at_once, warm_up_together
 from gi_edge_bench.calls import Calls, Subject, calls_of
 from gi_edge_bench.energy import Meter
-from gi_edge_bench.scenarios import Plan, best_batch_size, idle_gap_of, plans_of, time_plan
-from gi_edge_bench.timing import Extent, at_fixed_rate, one_after_another, several_at_once, warm_up
+from gi_edge_bench.scenarios import BatchSearch, Plan, best_batch_size, idle_gap_of, plans_of, time_plan
+from gi_edge_bench.timing import Extent, at_fixed_rate, one_after_another, warm_up
 
 PLANS = QUICK.model_copy(update={"scenarios": ("single-stream", "offline", "paced", "multi-stream"), "regions": ()})
 
@@ -28,7 +33,7 @@ def test_samples_are_the_durations_of_single_batches():
     speed = time_plan(Plan("offline", "host", 2), subject_of(session), QUICK, Meter())
     assert speed.summary.count == len(speed.samples_ms) >= 3
     assert min(speed.samples_ms) >= 4.0
-    assert (speed.warm_up.count, speed.warm_up.is_steady) == (3, False)
+    assert (speed.warm_up.count, speed.warm_up.is_steady) == (3, None)
     assert speed.images_per_second <= 2 / 0.004
     assert {batch.shape for batch in session.batches} == {(2, 32, 32, 3)}
     assert len({batch.tobytes() for batch in session.batches}) > 1
@@ -74,12 +79,20 @@ def test_a_warm_up_that_never_settles_ends_at_its_limit_and_says_so():
     assert 0.4 <= warmed.seconds < 1.5
 
 
+def test_a_warm_up_of_too_few_calls_does_not_tell_whether_it_is_steady():
+    """A constant 60 ms: seven calls or fewer in 0.4 s."""
+    warmed = warm_up(calls_lasting(0.06)[0], 0.4)
+    assert 3 <= warmed.count < 8
+    assert warmed.is_steady is None
+
+
 # --- several callers
 
 
 def test_several_callers_answer_at_once_and_a_failing_one_fails_the_scenario():
     calls, made = calls_lasting(0.01)
-    timed = several_at_once(calls, 4, extent(seconds=0.2))
+    with callers_of(4) as callers:
+        timed = several_at_once(calls, callers, extent(seconds=0.2))
     assert timed.seconds >= 0.2
     assert len(timed.samples_ms) > 1.8 * timed.seconds / 0.01  # one caller alone could not
     assert len(made) == len(timed.samples_ms)
@@ -87,8 +100,63 @@ def test_several_callers_answer_at_once_and_a_failing_one_fails_the_scenario():
     def broken(number):
         raise RuntimeError("no more memory")
 
-    with pytest.raises(RuntimeError, match="no more memory"):
-        several_at_once(Calls(broken, "host"), 2, extent())
+    with callers_of(2) as callers:
+        with pytest.raises(RuntimeError, match="no more memory"):
+            several_at_once(Calls(broken, "host"), callers, extent())
+        with pytest.raises(RuntimeError, match="no more memory"):
+            warm_up_together(Calls(broken, "host"), callers, 0.1)
+
+
+def test_a_caller_that_fails_ends_the_calls_of_the_others():
+    def run(number):
+        if number == 1:
+            raise RuntimeError("no more memory")
+        time.sleep(0.01)
+        return 10.0
+
+    started = time.perf_counter()
+    with callers_of(2) as callers:
+        for loop in (
+            lambda: several_at_once(Calls(run, "host"), callers, extent(seconds=9.0, limit=9.0)),
+            lambda: warm_up_together(Calls(run, "host"), callers, 9.0),
+        ):
+            with pytest.raises(RuntimeError, match="no more memory"):
+                loop()
+    assert time.perf_counter() - started < 3.0
+
+
+@pytest.mark.parametrize("streams", [2, 4])
+def test_what_a_thread_costs_at_its_first_use_is_no_part_of_the_times(streams):
+    """As a TensorRT session makes a context, a stream and buffers for one more caller at once."""
+    seen = threading.local()
+    threads = Counter()
+
+    def answer(pixels):
+        time.sleep(0.002 if hasattr(seen, "used") else 0.2)
+        seen.used = True
+        threads[threading.get_ident()] += 1
+        return np.zeros((len(pixels), 2), np.float32)
+
+    settings = QUICK.model_copy(update={"minimum_seconds": 0.2, "minimum_count": 40})
+    speed = time_plan(Plan("multi-stream", "host", streams=streams), subject_of(Fake(answer)), settings, Meter())
+    assert max(speed.samples_ms) < 150
+    assert len(threads) == streams
+    assert min(threads.values()) >= 3
+    assert speed.warm_up.count >= 3 * streams
+    assert sum(threads.values()) >= speed.warm_up.count + len(speed.samples_ms)
+
+
+def test_whether_several_callers_are_steady_is_told_of_all_of_them():
+    settings = QUICK.model_copy(update={"warmup_seconds": 0.4})
+    plan = Plan("multi-stream", "host", streams=2)
+    assert time_plan(plan, subject_of(Fake(seconds=0.004)), settings, Meter()).warm_up.is_steady
+    made = itertools.count()
+
+    def slower(pixels):
+        time.sleep(0.002 * 1.05 ** next(made))
+        return np.zeros((len(pixels), 2), np.float32)
+
+    assert time_plan(plan, subject_of(Fake(slower)), settings, Meter()).warm_up.is_steady is False
 
 
 # --- frames at a rate
@@ -187,6 +255,14 @@ def test_device_only_leaves_out_what_is_a_matter_of_the_host():
     assert {plan.scenario for plan in plans_of(settings, subject_of(Fake()))} == {"single-stream", "offline"}
 
 
+@pytest.mark.parametrize("scenarios", [("paced",), ("multi-stream",), ("multi-stream", "paced")])
+def test_nothing_to_time_is_refused(scenarios):
+    settings = PLANS.model_copy(update={"scenarios": scenarios, "regions": ("device",)})
+    with pytest.raises(DataError, match=f"nothing to time: {' and '.join(scenarios)} ") as caught:
+        plans_of(settings, subject_of(Fake()))
+    assert caught.value.fix == "--region host, or --scenario single-stream"
+
+
 def test_files_that_are_not_there_and_batches_that_an_engine_does_not_take_are_refused():
     with pytest.raises(DataError, match="there are none"):
         plans_of(QUICK.model_copy(update={"regions": ("file",)}), subject_of(Fake()))
@@ -202,10 +278,33 @@ def test_the_best_batch_size_is_where_throughput_stops_to_grow():
         time.sleep(0.04 * -(-len(pixels) // 8))
         return np.zeros((len(pixels), 2), np.float32)
 
-    best, tried = best_batch_size(subject_of(Fake(answer)), "host")
-    assert best == 8
-    assert tried[:4] == (1, 2, 4, 8)
-    assert best_batch_size(subject_of(Fake(answer), largest_batch=4), "host") == (4, (1, 2, 4))
+    found = best_batch_size(subject_of(Fake(answer)), "host")
+    assert found.best == 8
+    assert found.tried[:4] == (1, 2, 4, 8)
+    assert best_batch_size(subject_of(Fake(answer), largest_batch=4), "host") == BatchSearch(4, (1, 2, 4))
+
+
+@pytest.mark.parametrize("region", ["host", "device"])
+def test_a_batch_that_there_is_no_room_for_ends_the_search_and_is_told(tmp_path, region):
+    session = open_session(hungry_graph(tmp_path / "hungry.onnx"), "cpu")
+    subject = Subject(session, np.zeros((3, 4, 4, 3), np.uint8), PreprocessSpec(size_px=32))
+    found = best_batch_size(subject, region)
+    assert found.tried == (1, 2)
+    assert found.failed.startswith("ONNX Runtime's CPUExecutionProvider did not compute 4 frames: ")
+    settings = QUICK.model_copy(update={"batch_sizes": (), "scenarios": ("offline",), "regions": (region,)})
+    plans = plans_of(settings, subject)
+    assert max(plan.batch_size for plan in plans) <= 2  # nor is the usual size of 8 timed
+    (noted,) = [plan for plan in plans if plan.note]
+    assert "most images per second of the batch sizes 1, 2; a larger one failed: ONNX Runtime's" in noted.note
+    assert time_plan(noted, subject, settings, Meter()).note == noted.note
+
+
+def test_a_model_that_does_not_answer_single_frames_is_no_end_of_a_search():
+    def answer(pixels):
+        raise RuntimeUnavailableError("no room", fix="more of it")
+
+    with pytest.raises(RuntimeUnavailableError, match="no room"):
+        best_batch_size(subject_of(Fake(answer)), "host")
 
 
 # --- after a pause

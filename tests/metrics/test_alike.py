@@ -57,11 +57,40 @@ def test_a_near_tie_may_fall_the_other_way_and_a_clear_answer_may_not():
     clear = reference.copy()
     clear[1] = np.roll(clear[1], 1)
     assert unlike_reasons("int8", reference, clear, 1.0) == (
-        "1 of 16 frames changed their class, and not for a near tie",
+        "1 of 16 frames changed their class, and not for a near tie; at most 5% may",
     )
+
+
+@pytest.mark.parametrize(("changed", "is_alike"), [(0, True), (1, True), (10, True), (11, False), (200, False)])
+def test_int8_may_change_as_many_clear_answers_as_its_flip_rate_allows_and_no_more(changed, is_alike):
+    reference = logits(n=200)
+    candidate = reference.copy()
+    candidate[:changed] = np.roll(candidate[:changed], 1, axis=1)
+    found = unlike_reasons("int8", reference, candidate, 1.0)
+    assert (found == ()) is is_alike, found
+    for precision in ("fp32", "fp16", "bf16"):
+        assert (unlike_reasons(precision, reference, candidate, 1.0) == ()) is (changed == 0)
+    if not is_alike:
+        assert found[-1] == f"{changed} of 200 frames changed their class, and not for a near tie; at most 5% may"
 
 
 def test_large_logits_of_stress_images_may_err_in_proportion():
     reference = logits(gap=100.0)
     assert unlike_reasons("fp32", reference, moved(reference, 5e-4), 1.0) == ()
     assert unlike_reasons("fp32", reference, moved(reference, 5e-2), 1.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_reference_without_finite_logits_is_named_and_no_candidate_is_like_it(precision, bad):
+    whole = logits()
+    some, none = whole.copy(), np.full_like(whole, bad)
+    some[[2, 5], 1] = bad
+    of_other = "frames of onnxruntime 1.27.0, CUDAExecutionProvider gave NaN or infinity"
+    named = "onnxruntime 1.27.0, CUDAExecutionProvider"
+    assert unlike_reasons(precision, some, whole, 1.0, named) == (f"2 of 16 {of_other}",)
+    assert unlike_reasons(precision, none, whole, 1.0, named) == (f"16 of 16 {of_other}",)
+    assert unlike_reasons(precision, none, none, 1.0, named) == (
+        f"16 of 16 {of_other}",
+        "16 of 16 frames gave NaN or infinity",
+    )

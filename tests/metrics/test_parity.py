@@ -113,3 +113,13 @@ def test_the_expected_flip_rate_foresees_what_rounding_does_to_unseen_frames():
 def test_logits_of_other_shapes_are_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="equal shapes"):
         parity_from_logits(REFERENCE, REFERENCE[:, :4])
+
+
+def test_a_reference_that_is_not_finite_gives_no_errors_and_never_agrees():
+    broken = REFERENCE.copy()
+    broken[3], broken[8, 1] = np.nan, np.inf
+    parity = parity_from_logits(broken, REFERENCE)
+    assert (parity.nonfinite_frames, parity.flips) == (2, 2)
+    assert (parity.max_abs_error, parity.mean_abs_error, parity.max_probability_error) == (None, None, None)
+    assert (parity.near_ties, parity.expected_flip_rate) == (None, None)
+    assert outcomes("fp32", REFERENCE, broken)["nonfinite_frames"] == "fail"

@@ -38,6 +38,14 @@ def test_gpu_state_before_and_after():
     )
 
 
+def test_a_gpu_that_does_not_say_what_slows_it_gets_a_dash():
+    (gpu,) = large_result().environment.gpus
+    silent = gpu.after.model_copy(update={"throttle_reasons": None})
+    place = large_result().environment.model_copy(update={"gpus": (gpu.model_copy(update={"after": silent}),)})
+    (panel,) = gpu_panels(place)
+    assert panel.rows[4] == ("Slowed by", "nothing", "–")
+
+
 @pytest.mark.parametrize(("states", "rows"), [((), 0), (("before",), 6), (("before", "after"), 6)])
 def test_a_gpu_that_tells_nothing_has_no_rows(states, rows):
     (gpu,) = large_result().environment.gpus

@@ -198,6 +198,12 @@ def test_every_kind_of_measurement_has_its_row(pages, row):
     assert any(found[: len(row)] == row for found in Page(pages["large"]).rows)
 
 
+def test_cuda_events_are_not_said_to_be_free_of_the_host(pages):
+    words = " ".join(pages["large"].split())
+    assert "CUDA events span what the GPU does, and the gaps in which it waits for the host" in words
+    assert "GPU alone" not in words
+
+
 def test_every_table_has_a_caption_of_its_own(pages):
     for source in pages.values():
         captions = re.findall(r"<caption><span>(.*?)</span></caption>", source)

@@ -62,6 +62,10 @@ def test_an_unsteady_warm_up_is_told_in_the_row_and_in_a_note(make):
         "The warm-up ended at its time limit before times were steady: fp32 (single-stream, pixels to logits)."
     )
     assert speed_notes(make.bundle()) == ()
+    slow = make.speed().model_copy(update={"warm_up": WarmUp(count=7, seconds=2.1, is_steady=None)})
+    slow_bundle = make.bundle(make.model(speeds=(slow,)))
+    assert [row.warm_up for row in speed_rows(slow_bundle)] == ["7"]
+    assert speed_notes(slow_bundle) == ()
 
 
 def test_paced_frames_may_vary(make):

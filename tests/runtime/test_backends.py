@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -268,3 +269,26 @@ def test_an_onnx_runtime_that_does_not_load_is_told_without_a_traceback(path, mo
     with pytest.raises(RuntimeUnavailableError, match=r"installed but does not load: libonnxruntime\.so") as caught:
         open_model(read_bundle(path), "fp32", Backend())
     assert caught.value.fix == "gi-edge doctor"
+
+
+@pytest.mark.parametrize("words", ["", "provider='cpu'"])
+def test_loading_a_runtime_imports_it(words):
+    code = (
+        "import sys\n"
+        "from gi_edge.runtime.backends import load_runtime\n"
+        "from gi_edge.runtime.session import Backend\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        f"load_runtime(Backend({words}))\n"
+        "assert 'onnxruntime' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_loading_tensorrt_asks_for_the_toolkit_where_there_is_a_gpu(driver, monkeypatch):
+    asked = []
+    monkeypatch.setattr(backends, "load_toolkit", asked.append)
+    backends.load_runtime(RTX)
+    assert asked == ["tensorrt-rtx"]
+    monkeypatch.setattr(backends, "cuda_driver", lambda: CudaDriver("", "", ()))
+    backends.load_runtime(TENSORRT)
+    assert asked == ["tensorrt-rtx"]

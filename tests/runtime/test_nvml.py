@@ -46,7 +46,7 @@ def test_a_gpu_is_described_in_watts_megahertz_and_bytes(monkeypatch):
         73.4,
     )
     assert state.throttle_reasons == ("software power cap", "software thermal slowdown")
-    assert state.other_processes == 2
+    assert state.other_processes == 1  # process 9 draws
 
 
 def test_what_a_gpu_does_not_tell_is_none(monkeypatch):
@@ -55,7 +55,7 @@ def test_what_a_gpu_does_not_tell_is_none(monkeypatch):
         gpu, state = gpu_from_nvml(found), state_from_nvml(found, computes=False)
         assert (energy_millijoules(found), own_memory_bytes(found)) == (None, None)
     assert (gpu.name, gpu.driver, gpu.cuda, gpu.memory_bytes) == ("Old", "470.1", None, None)
-    assert (state.power_watts, state.other_processes, state.throttle_reasons) == (None, None, ())
+    assert (state.power_watts, state.other_processes, state.throttle_reasons) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,12 @@ def test_the_newer_name_of_throttle_reasons_is_taken_where_there_is_one():
     assert throttle_reasons(NvmlGpu(fake, "h")) == ("software thermal slowdown",)
 
 
+def test_the_older_name_is_asked_where_the_driver_does_not_know_the_newer_one():
+    fake = FakeNvml(reasons=0x4)
+    fake.nvmlDeviceGetCurrentClocksEventReasons = lambda handle: fake.told("function not found")
+    assert throttle_reasons(NvmlGpu(fake, "h")) == ("software power cap",)
+
+
 @pytest.mark.parametrize(
     ("pids", "computes", "others"),
     [([], False, 0), ([1, 2], False, 2), ([1, 2], True, 1), ([os.getpid()], True, 0), ([os.getpid(), 5], True, 1)],
@@ -88,6 +94,11 @@ def test_the_newer_name_of_throttle_reasons_is_taken_where_there_is_one():
 def test_this_process_is_none_of_the_others_even_under_a_hosts_number(pids, computes, others):
     gpu = NvmlGpu(FakeNvml(computing=[process(pid) for pid in pids], drawing=[]), "h")
     assert state_from_nvml(gpu, computes=computes).other_processes == others
+
+
+def test_a_display_server_is_none_of_the_others():
+    gpu = NvmlGpu(FakeNvml(computing=[process(os.getpid())], drawing=[process(900)]), "h")
+    assert state_from_nvml(gpu, computes=True).other_processes == 0
 
 
 def test_own_memory_is_that_of_this_process():

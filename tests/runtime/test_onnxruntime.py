@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from benches import hungry_graph
 
 from gi_edge.errors import ArtifactError, RuntimeUnavailableError
 from gi_edge.runtime import onnxruntime as module
@@ -75,6 +76,19 @@ def test_nodes_on_another_provider_are_counted_apart_most_nodes_first():
         ("CPUExecutionProvider", 1, ("Reshape",)),
     ]
     assert placements.placements_of(SimpleNamespace()) is None
+
+
+def test_a_run_that_there_is_no_room_for_is_an_error_with_a_cure_and_the_session_goes_on(tmp_path):
+    session = open_session(hungry_graph(tmp_path / "hungry.onnx"), "cpu")
+    pixels = np.arange(4 * 48, dtype=np.uint8).reshape(4, 4, 4, 3)
+    with pytest.raises(RuntimeUnavailableError, match="CPUExecutionProvider did not compute 4 frames: ") as caught:
+        session.run(pixels)
+    assert "--batch-size" in caught.value.fix
+    bound = session.bind(pixels)
+    with pytest.raises(RuntimeUnavailableError, match="did not compute 4 frames: "):
+        bound.run()
+    bound.close()
+    np.testing.assert_allclose(session.run(pixels[:1]), pixels[:1].mean((1, 2)), rtol=1e-6)
 
 
 class Fallen:
