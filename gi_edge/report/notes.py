@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -264,11 +263,3 @@ def environment_note(result: BenchResult) -> str:
         place.platform,
     )
     return f"Measured {result.created} on {'; '.join(parts)}; gi-edge {result.gi_edge_version}."
-
-
-def command_from_result(result: BenchResult) -> str:
-    """Return the command line that benches the same bundles again in their workspace."""
-    models = [model for bundle in result.bundles for model in bundle.models]
-    is_speed_only = bool(models) and not any(model.parity for model in models)
-    names = (shlex.quote(bundle.name) for bundle in result.bundles)
-    return " ".join(("gi-edge bench", *names, *(["--speed-only"] if is_speed_only else [])))

@@ -5,7 +5,6 @@ from bench_large import large_bundle
 
 from gi_edge.report.notes import (
     PROBE_CAUTION,
-    command_from_result,
     comparison_notes,
     is_non_commercial,
     limits_note,
@@ -119,12 +118,6 @@ def test_shared_notes_stand_once(make):
     assert "Split by video: the test part holds 12 videos that training never saw." in notes["first"]
     assert "Frame-level split: near-copies of training frames can be in the test part." in notes["second"]
     assert not any("Commercial" in note for name in ("first", "second") for note in notes[name])
-
-
-def test_command_names_the_bundles(make):
-    fast = make.bundle(make.model(is_speed_only=True), name="two words")
-    assert command_from_result(make.result(make.bundle(), fast)) == "gi-edge bench gastrovision 'two words'"
-    assert command_from_result(make.result(fast)) == "gi-edge bench 'two words' --speed-only"
 
 
 def test_comparisons_that_came_to_the_same_share_a_note():
