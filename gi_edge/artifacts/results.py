@@ -60,6 +60,9 @@ class Comparison(Value):
     """Whether no frame changed class other than near a tie, and the logits agree as the precision allows."""
     reasons: tuple[str, ...] = ()
     """Why not."""
+    computes_precision: bool = True
+    """Whether both computed in the precision of the graph (the reference on probe images is of fp32 by design); if not,
+    being alike shows nothing of that precision."""
 
 
 class NodePlacement(Value):

@@ -112,7 +112,9 @@ def _labelled(bundle: BundleRun) -> list[tuple[str, ModelRun]]:
 def _model_notes(model: ModelRun) -> list[str]:
     parity, exported = model.parity, _export_words(model.export_verdict)
     if parity is None:
-        return [f"parity was not measured in this run; the verdict at export was {exported}."]
+        notes = [f"parity was not measured in this run; the verdict at export was {exported}."]
+        is_widened = any(item.frames == "probes" and not item.computes_precision for item in model.comparisons)
+        return [*notes, f"{_widening(model)}."] if is_widened else notes
     notes = []
     if not parity.verdict.computes_precision:
         notes.append(f"{_widening(model)}; the verdict in this precision is the export's: {exported}.")
@@ -167,19 +169,23 @@ def comparison_notes(bundle: BundleRun) -> tuple[str, ...]:
     alike: dict[str, list[str]] = {}
     for label, model in _labelled(bundle):
         for comparison in model.comparisons:
-            alike.setdefault(_comparison_words(comparison), []).append(label)
+            alike.setdefault(_comparison_words(comparison, model.precision), []).append(label)
     notes = tuple(f"{text_from_list(tuple(labels))}: {words}" for words, labels in alike.items())
     on_probes = any(item.frames == "probes" for model in bundle.models for item in model.comparisons)
     return (*notes, PROBE_CAUTION) if on_probes else notes
 
 
-def _comparison_words(comparison: Comparison) -> str:
+def _comparison_words(comparison: Comparison, precision: Precision) -> str:
     parity = comparison.parity
     probes = comparison.frames == "probes"
     against = "the reference" if probes else comparison.against
     counts = f"{parity.flips:,} of {parity.n:,} {'probe images' if probes else 'frames'} changed class"
     if comparison.is_alike:
-        return f"alike {against}; {counts}."
+        here = "here" if probes else "by one of the two"
+        shown = (
+            "" if comparison.computes_precision else f"; computed in fp32 {here}, which shows nothing of {precision}"
+        )
+        return f"alike {against}; {counts}{shown}."
     return f"differs from {against}; {counts}{''.join(f'; {reason}' for reason in comparison.reasons)}."
 
 
