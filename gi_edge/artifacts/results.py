@@ -103,6 +103,14 @@ class ModelRun(Value):
         return self.startup.load_ms
 
 
+def speaking_verdict(model: ModelRun) -> Verdict:
+    """Return the verdict that counts: that of this run, or that of the export where this run proves nothing."""
+    parity = model.parity
+    if parity is not None and (parity.verdict.computes_precision or parity.verdict.status == "fail"):
+        return parity.verdict
+    return model.export_verdict
+
+
 class BundleRun(Value):
     """All model files of one bundle."""
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun, speaking_verdict
 from gi_edge.metrics.losses import Margins
 from gi_edge.metrics.parity import LIMITS, Precision
 from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list, text_from_rate
 from gi_edge.report.speed_notes import region_notes, speed_notes
-from gi_edge.report.standing import labels_from_models, speaking_verdict, standing_from_model
+from gi_edge.report.standing import labels_from_models, standing_from_model
 
 FEW_FRAMES = 20
 """Below this support, one frame moves a class's recall by more than 5 points."""

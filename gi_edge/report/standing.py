@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
-from gi_edge.metrics.verdict import Status, Verdict
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun, speaking_verdict
+from gi_edge.metrics.verdict import Status
 from gi_edge.report.formats import text_from_list
 
 _NAMED_FAILURES = 3
@@ -73,14 +73,6 @@ def standing_from_model(model: ModelRun) -> Standing:
 def _difference(comparison: Comparison) -> str:
     against = comparison.against if comparison.frames != "probes" else "the reference on probe images"
     return f"it differs from {against}: {'; '.join(comparison.reasons) or 'no reason given'}"
-
-
-def speaking_verdict(model: ModelRun) -> Verdict:
-    """Return the verdict that counts: that of this run, or that of the export where this run proves nothing."""
-    parity = model.parity
-    if parity is not None and (parity.verdict.computes_precision or parity.verdict.status == "fail"):
-        return parity.verdict
-    return model.export_verdict
 
 
 def labels_from_models(models: tuple[ModelRun, ...]) -> tuple[str, ...]:
