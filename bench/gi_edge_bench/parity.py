@@ -46,10 +46,13 @@ def compare_answers(
     comparisons = []
     if material.probes is not None:
         reference = material.probes.logits
-        comparisons.append(_comparison("reference on probe images", material, (reference, logits), precision, bundle))
+        found = _comparison("reference on probe images", material, (reference, logits), precision, bundle)
+        comparisons.append(found.model_copy(update={"computes_precision": _computes_precision(model)}))
     for backend in against:
-        words, theirs = _answers_of_backend(bundle, precision, backend, material.pixels)
-        comparisons.append(_comparison(words, material, (theirs, logits), precision, bundle))
+        words, theirs, computes = _answers_of_backend(bundle, precision, backend, material.pixels)
+        found = _comparison(words, material, (theirs, logits), precision, bundle)
+        both = computes and _computes_precision(model)
+        comparisons.append(found.model_copy(update={"computes_precision": both}))
     parity = None
     if material.held_out is not None:
         parity = parity_pass(model, bundle, material.held_out, logits)
@@ -85,7 +88,7 @@ def parity_pass(model: OpenModel, bundle: Bundle, held_out: HeldOut, logits: NDA
     origin = Origin(
         file_sha256=model_sha256(model.file),
         computed_by=f"{session.runtime}, {session.provider}",
-        computes_precision=precision not in ("fp16", "bf16") or not session.widens_half,
+        computes_precision=_computes_precision(model),
     )
     answers = Answers(reference.labels, reference.logits, logits, classes, held_out.groups, manifest.temperature)
     return ParityPass(
@@ -96,10 +99,14 @@ def parity_pass(model: OpenModel, bundle: Bundle, held_out: HeldOut, logits: NDA
     )
 
 
+def _computes_precision(model: OpenModel) -> bool:
+    return model.entry.precision not in ("fp16", "bf16") or not model.session.widens_half
+
+
 def _answers_of_backend(
     bundle: Bundle, precision: Precision, backend: Backend, pixels: NDArray[np.uint8]
-) -> tuple[str, NDArray[np.float32]]:
-    """Return a backend in words and its logits; of fp32, where it lacks the precision."""
+) -> tuple[str, NDArray[np.float32], bool]:
+    """Return a backend in words, its logits, and whether it computes in their precision: fp32, where it lacks one."""
     lacking = backend.runtime == "onnxruntime" and precision in NOT_IN_ONNX_RUNTIME
     taken: Precision = "fp32" if lacking else precision
     try:
@@ -109,7 +116,7 @@ def _answers_of_backend(
             f"nothing to compare {precision} with: {error.message}", fix=f"{error.fix}; or another --against"
         ) from error
     words = f"{model.session.runtime}, {model.session.provider}, {taken}"
-    return words, answers_of(model, pixels, len(bundle.manifest.classes))
+    return words, answers_of(model, pixels, len(bundle.manifest.classes)), _computes_precision(model)
 
 
 def _comparison(

@@ -27,6 +27,7 @@ class Target(NamedTuple):
     bundle: str
     precision: Precision
     runtime: BenchRuntime
+    cuda_graph: bool = False
 
 
 def bench_words(target: Target, options: Options, sizes: Sequence[int]) -> list[str]:
@@ -34,6 +35,7 @@ def bench_words(target: Target, options: Options, sizes: Sequence[int]) -> list[
     words = ["bench", target.bundle, "--precision", target.precision, "--allow-undecided", "--json"]
     words += ["--runtime", target.runtime]
     words += ["--provider", options.device] if target.runtime == "onnxruntime" else []
+    words += ["--cuda-graph"] if target.cuda_graph else []
     is_single = list(sizes) == [1]
     words += ["--scenario", "single-stream" if is_single else "offline", "--region", "device", "--region", "host"]
     for size in () if is_single else sizes:
@@ -68,19 +70,34 @@ def bench_rows(target: Target, options: Options, call: Call, is_late: Callable[[
     return rows
 
 
+def graph_rows(target: Target, options: Options, call: Call, measured: Sequence[Row]) -> list[Row]:
+    """Measure the smallest batch again, its launches recorded as a CUDA graph: there they weigh most.
+
+    measured: rows of the same without a graph; where none of them ran there is no row.
+    """
+    sizes = [row.batch_size for row in measured if row.reason is None]
+    return _called(target._replace(cuda_graph=True), options, call, [min(sizes)]) if sizes else []
+
+
 def _called(target: Target, options: Options, call: Call, sizes: list[int]) -> list[Row]:
-    model, _, precision, runtime = target
-    bare = [Row(model=model, runtime=runtime, precision=precision, batch_size=size) for size in sizes]
+    model, _, precision, runtime, graph = target
+    bare = [Row(model=model, runtime=runtime, precision=precision, batch_size=size, cuda_graph=graph) for size in sizes]
     done = call(bench_words(target, options, sizes))
     result = result_from_output(done.out)
     # a verdict of fail ends with exit code 3, after the result was printed: the times are there all the same
     if result is None:
         return [row.model_copy(update={"reason": done.reason or "it printed no result"}) for row in bare]
     models = [run for found in result.bundles for run in found.models if run.precision == precision]
-    rows = [row for run in models for row in rows_from_run(target, run, sizes)]
+    seen = {"marks": result.marks, "sm_clock_mhz": _clock_after(result)}
+    rows = [row.model_copy(update=seen) for run in models for row in rows_from_run(target, run, sizes)]
     measured = {row.batch_size for row in rows}
     missing = "gi-edge bench reported no such batch size"
     return rows + [row.model_copy(update={"reason": missing}) for row in bare if row.batch_size not in measured]
+
+
+def _clock_after(result: BenchResult) -> int | None:
+    after = result.environment.gpus[0].after if result.environment.gpus else None
+    return after.sm_clock_mhz if after else None
 
 
 def result_from_output(out: str) -> BenchResult | None:
@@ -109,6 +126,7 @@ def rows_from_run(target: Target, run: ModelRun, sizes: Sequence[int]) -> list[R
                 runtime=target.runtime,
                 precision=run.precision,
                 batch_size=speed.batch_size,
+                cuda_graph=target.cuda_graph,
                 computed_by=f"{run.runtime}, {run.provider}",
                 multiplies_in="fp32" if is_widened else None,
                 region=speed.region,
@@ -118,6 +136,7 @@ def rows_from_run(target: Target, run: ModelRun, sizes: Sequence[int]) -> list[R
                 p99_ms=speed.summary.p99_ms,
                 samples=speed.summary.count,
                 is_steady=speed.warm_up.is_steady,
+                energy=speed.energy,
                 verdict=run.parity.verdict.status if run.parity else None,
                 flips=parity.flips if parity else None,
                 frames=parity.n if parity else None,

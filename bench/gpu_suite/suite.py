@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import cast
 
 from gi_edge.artifacts.engine import RuntimeName
+from gi_edge.artifacts.environment import Environment
 from gi_edge.artifacts.manifest import package_versions
 from gi_edge.data.synthetic import CLASSES
 from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.device import has_cuda_device
-from gi_edge_bench.environment import environment_now
-from gpu_suite.bench_runs import BenchRuntime, Target, bench_rows
+from gi_edge.runtime.nvml import nvml_gpu
+from gi_edge_bench.environment import Moment, environment_of, moment_now
+from gpu_suite.bench_runs import BenchRuntime, Target, bench_rows, graph_rows
 from gpu_suite.commands import Done, end_all, run_module
 from gpu_suite.options import Options, Part
 from gpu_suite.place import WEIGHTS_NOTE, Place, engine_words, export_words, train_words, write_inputs
@@ -54,7 +56,7 @@ class Suite:
         self.keep = keep
         self.started = time.perf_counter()
         self.created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.environment = environment_now()
+        self.environment: Environment
         self.work = {name: work_of_architecture(name, len(CLASSES), options.image_size_px) for name in options.models}
         self.ceilings: Ceilings | None = None
         self.steps: list[Step] = []
@@ -64,6 +66,14 @@ class Suite:
 
     def run(self) -> SuiteResult:
         """Run every part that was asked for. Raises: ModelError for an unknown model."""
+        with nvml_gpu() as gpu:
+            before = moment_now(gpu, computes=False)
+            self.environment = environment_of(gpu, before, Moment(None, None))
+            self._run_parts()
+            self.environment = environment_of(gpu, before, moment_now(gpu, computes=False))
+        return self._result(is_complete=True)
+
+    def _run_parts(self) -> None:
         parts = self.options.parts
         write_inputs(self.place)
         if "ceilings" in parts:
@@ -79,7 +89,6 @@ class Suite:
             if part in parts:
                 for model in self.options.models:
                     self._torch(model, name)
-        return self._result(is_complete=True)
 
     def _prepare_all(self, *, with_bundles: bool) -> None:
         """Train and export what the workspace has not, all at once: an export leaves most cores idle, none is timed."""
@@ -131,12 +140,30 @@ class Suite:
             why = self._why_not(model, precision, runtime, bundle)
             if why is None and bundle is not None:
                 target = Target(model, bundle, precision, runtime)
-                self._add(bench_rows(target, self.options, self._gi_edge, self._is_late))
+                rows = bench_rows(target, self.options, self._gi_edge, self._is_late)
+                self._add(rows)
+                self._add(self._graph_rows(target, rows) if runtime != "onnxruntime" else [])
             bare = (
                 Row(model=model, runtime=runtime, precision=precision, batch_size=size)
                 for size in self.options.batch_sizes
             )
             self._add_missing(bare, why or self._late_text)
+
+    def _graph_rows(self, target: Target, rows: list[Row]) -> list[Row]:
+        if not self._is_late():
+            return graph_rows(target, self.options, self._gi_edge, rows)
+        ran = [row.batch_size for row in rows if row.reason is None]
+        return [
+            Row(
+                model=target.model,
+                runtime=target.runtime,
+                precision=target.precision,
+                batch_size=size,
+                cuda_graph=True,
+                reason=self._late_text,
+            )
+            for size in sorted(ran)[:1]
+        ]
 
     def _why_not(self, model: str, precision: Precision, runtime: BenchRuntime, bundle: str | None) -> str | None:
         """Return why a model cannot be benched; builds its engine where the runtime needs one."""

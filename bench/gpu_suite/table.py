@@ -19,6 +19,8 @@ _HEAD = (
     "p99 ms (n)",
     "TFLOP/s (of matrix)",
     "GB/s (of copy)",
+    "mJ/image (W)",
+    "SM MHz",
     "parity",
     "max logit error",
 )
@@ -30,7 +32,7 @@ def text_from_suite(result: SuiteResult) -> str:
     lines = [f"# {result.device}", "", f"Weights: {result.weights}.", ""]
     lines += [f"- {line}" for line in _ceilings(result)]
     lines += ["", f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|", *(_cells(row) for row in measured)]
-    lines += ["", *_reasons(result)]
+    lines += ["", *_doubts(measured), *_reasons(result)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -52,6 +54,7 @@ def _ceilings(result: SuiteResult) -> list[str]:
 
 def _cells(row: Row) -> str:
     runtime = f"{row.runtime}, {row.network}" if row.runtime in ("PyTorch eager", "torch.compile") else row.computed_by
+    runtime += ", CUDA graph" if row.cuda_graph else ""
     runtime += f", {row.region}" if row.region == "host" else ""
     cells = (
         row.model,
@@ -63,10 +66,25 @@ def _cells(row: Row) -> str:
         f"{_number(row.p99_ms, '{:.3f}')} ({row.samples})",
         _rate(row.flops_per_second, 1e12, row.share_of_matrix),
         _rate(row.bytes_per_second, 1e9, row.share_of_copy),
+        f"{row.energy.millijoules_per_frame:.3g} ({row.energy.mean_watts:.3g})" if row.energy else "–",
+        _number(row.sm_clock_mhz, "{:d}"),
         "–" if row.verdict is None else f"{row.verdict}, {row.flips} of {row.frames} changed",
         _number(row.max_abs_error, "{:.1e}"),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _doubts(rows: list[Row]) -> list[str]:
+    """Return what casts doubt on the times, one line for all rows of which it was said."""
+    marked: dict[str, list[str]] = {}
+    for row in rows:
+        graph = ", CUDA graph" if row.cuda_graph else ""
+        for mark in row.marks:
+            marked.setdefault(f"{mark.kind}: {mark.text}", []).append(
+                f"{row.model} {row.runtime} {row.precision}{graph} batch {row.batch_size}"
+            )
+    lines = [f"- {text} ({'; '.join(dict.fromkeys(names))})" for text, names in marked.items()]
+    return ["Times to be doubted:", "", *lines, ""] if lines else []
 
 
 def _reasons(result: SuiteResult) -> list[str]:
@@ -74,7 +92,8 @@ def _reasons(result: SuiteResult) -> list[str]:
     batches: dict[tuple[str, str, str, str], list[int]] = {}
     for row in result.rows:
         if row.reason is not None:
-            batches.setdefault((row.model, row.runtime, row.precision, row.reason), []).append(row.batch_size)
+            runtime = f"{row.runtime} with a CUDA graph" if row.cuda_graph else row.runtime
+            batches.setdefault((row.model, runtime, row.precision, row.reason), []).append(row.batch_size)
     lines = [
         f"- {model}, {runtime}, {precision}, batch {', '.join(map(str, sizes))}: {reason}"
         for (model, runtime, precision, reason), sizes in batches.items()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from gi_edge.metrics.latency import MINIMUM_COUNT, LatencySummary, latency_summary
+from gi_edge_bench.energy import Meter, Reading
 
 _STEADY = 0.05
 """The median of the last half may be so far from that of the half before."""
@@ -28,6 +29,8 @@ class Timed:
     seconds: float
     """Wall time from the first sample to the last."""
     is_steady: bool
+    reading: Reading = field(default_factory=Reading)
+    """What was seen of the GPU meanwhile."""
 
     def per_second(self, items: int) -> float:
         """Return how many items a second were done, so many in each call."""
@@ -65,13 +68,19 @@ def clock_of(device: torch.device) -> str:
     return "host" if device.type == "cpu" else "cuda events"
 
 
-def time_call(once: Callable[[], float], seconds: float, *, wants_p99: bool) -> Timed:
+def time_call(once: Callable[[], float], seconds: float, *, wants_p99: bool, meter: Meter | None = None) -> Timed:
     """Warm up, then sample once for at least so many seconds and 16 samples.
 
-    wants_p99: go on for the 662 samples of a p99, but no longer than four times the seconds.
+    wants_p99: go on for the 662 samples of a p99, but no longer than four times the seconds. meter: watches the GPU
+    while samples are taken.
     """
     is_steady = _warm_up(once, seconds)
-    wanted = MINIMUM_COUNT["p99"] if wants_p99 else _FEWEST_SAMPLES
+    with (meter or Meter()).running() as reading:
+        samples, took = _sampled(once, seconds, MINIMUM_COUNT["p99"] if wants_p99 else _FEWEST_SAMPLES)
+    return Timed(latency_summary(np.array(samples)), took, is_steady, reading)
+
+
+def _sampled(once: Callable[[], float], seconds: float, wanted: int) -> tuple[list[float], float]:
     samples: list[float] = []
     started = time.perf_counter()
     while True:
@@ -79,7 +88,7 @@ def time_call(once: Callable[[], float], seconds: float, *, wants_p99: bool) -> 
         took = time.perf_counter() - started
         enough = len(samples) >= wanted or (took >= _LONGEST * seconds and len(samples) >= _FEWEST_SAMPLES)
         if took >= seconds and enough:
-            return Timed(latency_summary(np.array(samples)), took, is_steady)
+            return samples, took
 
 
 def _warm_up(once: Callable[[], float], seconds: float) -> bool:

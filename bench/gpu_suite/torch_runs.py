@@ -18,6 +18,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from gi_edge.artifacts.adapter import read_adapter
+from gi_edge.artifacts.environment import Mark
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.config import Value
 from gi_edge.data.preprocess import PreprocessSpec
@@ -27,6 +28,8 @@ from gi_edge.metrics.parity import Precision
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Silent
+from gi_edge.runtime.nvml import SLOWING, NvmlGpu, nvml_gpu, state_from_nvml
+from gi_edge_bench.energy import Meter
 from gi_edge_export.deploy import DTYPES, deployed_from_model
 from gi_edge_export.merge import merged_from_trained
 from gpu_suite.ceilings import set_tf32
@@ -95,8 +98,10 @@ def network_of(subject: Subject, network: Network, precision: Precision) -> nn.M
     return model.eval()
 
 
-def measured_row(job: TorchJob, subject: Subject, what: tuple[Network, Precision, int]) -> Row:
-    """Measure one row; what the device refuses has its reason in the row."""
+def measured_row(
+    job: TorchJob, subject: Subject, what: tuple[Network, Precision, int], gpu: NvmlGpu | None = None
+) -> Row:
+    """Measure one row; what the device refuses has its reason in the row. gpu: is watched meanwhile."""
     network, precision, batch_size = what
     bare = Row(
         model=job.model,
@@ -106,7 +111,7 @@ def measured_row(job: TorchJob, subject: Subject, what: tuple[Network, Precision
         batch_size=batch_size,
     )
     try:
-        return _measured(job, subject, bare)
+        return _measured(job, subject, bare, gpu)
     except GiEdgeError as error:
         return bare.model_copy(update={"reason": error.message})
     except Exception as error:  # noqa: BLE001 - compilers and drivers raise of every class, and the suite goes on
@@ -124,8 +129,8 @@ def rows_from_output(out: str) -> list[Row]:
     return [Row.model_validate_json(line) for line in lines]
 
 
-def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
-    device = torch.device(job.device)
+def _measured(job: TorchJob, subject: Subject, bare: Row, gpu: NvmlGpu | None) -> Row:
+    device, meter = torch.device(job.device), Meter(gpu)
     set_tf32(allowed=False)
     torch.backends.cudnn.benchmark = True
     # a copy each: the merged model is cast in place, and half precision has to start from fp32
@@ -138,7 +143,8 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
         batches = [torch.from_numpy(batch).to(device) for batch in _batches(subject.pixels, bare.batch_size)]
         found = np.concatenate([model(batch).float().cpu().numpy() for batch in batches])[: len(subject.pixels)]
         batch = batches[0]
-        timed = time_call(timed_call(lambda: model(batch), device), job.seconds, wants_p99=bare.batch_size == 1)
+        once = timed_call(lambda: model(batch), device)
+        timed = time_call(once, job.seconds, wants_p99=bare.batch_size == 1, meter=meter)
     judged = _judged(subject, found, bare)
     return judged.model_copy(
         update={
@@ -150,9 +156,23 @@ def _measured(job: TorchJob, subject: Subject, bare: Row) -> Row:
             "p99_ms": timed.summary.p99_ms,
             "samples": timed.summary.count,
             "is_steady": timed.is_steady,
+            "energy": timed.reading.energy(timed.summary.count * bare.batch_size),
+            **_seen(gpu, meter),
             "note": "TF32 off, cudnn.benchmark on" + (_compiled_note(job) if job.runtime == "torch.compile" else ""),
         }
     )
+
+
+def _seen(gpu: NvmlGpu | None, meter: Meter) -> dict[str, object]:
+    """Return the fields of a row on the GPU's clocks."""
+    if gpu is None:
+        return {}
+    slowed = sorted(meter.reasons & SLOWING)
+    text = f"The GPU lowered its clocks while it was timed: {', '.join(slowed)}."
+    return {
+        "sm_clock_mhz": state_from_nvml(gpu, computes=True).sm_clock_mhz,
+        "marks": (Mark(kind="throttled", text=text),) if slowed else (),
+    }
 
 
 def _compiled_note(job: TorchJob) -> str:
@@ -188,9 +208,11 @@ def main(job: TorchJob) -> None:
         subject = subject_of(job)
     except GiEdgeError as error:
         sys.exit(f"error: {error.message}")
-    for what in job.rows:
-        sys.stdout.write(measured_row(job, subject, what).model_dump_json() + "\n")
-        sys.stdout.flush()
+    with nvml_gpu() as gpu:
+        for what in job.rows:
+            row = measured_row(job, subject, what, gpu if job.device == "cuda" else None)
+            sys.stdout.write(row.model_dump_json() + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

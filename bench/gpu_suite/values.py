@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from gi_edge.artifacts.environment import Environment
+from gi_edge.artifacts.environment import Environment, Mark
+from gi_edge.artifacts.speed import Energy
 from gi_edge.config import Value
 from gi_edge.files import write_atomic
 from gi_edge.metrics.parity import Precision
@@ -56,6 +57,8 @@ class Row(Value):
     network: Literal["timm", "deployed"] = "deployed"
     precision: Precision
     batch_size: int
+    cuda_graph: bool = False
+    """TensorRT: whether the launches were recorded once and replayed."""
     computed_by: str = ""
     """Version and place, such as "onnxruntime 1.31.1, CUDAExecutionProvider"; empty if it did not run."""
     multiplies_in: Kind | None = None
@@ -71,6 +74,12 @@ class Row(Value):
     samples: int = 0
     is_steady: bool | None = None
     """Whether the warm-up ended because times had settled."""
+    energy: Energy | None = None
+    """What the GPU drew during the timed part, an image of it each; None where NVML does not tell."""
+    sm_clock_mhz: int | None = None
+    """Of the GPU, by NVML, when the runs of the row's command had ended."""
+    marks: tuple[Mark, ...] = ()
+    """Why the times of the row's command are to be doubted."""
     flops_per_second: float | None = None
     share_of_matrix: float | None = None
     """Of the measured ceiling of the matrix products it computes."""
@@ -89,7 +98,7 @@ class Row(Value):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What it is about; rows of several regions share one."""
+        """What it is about; rows of several regions share one, and the row with a CUDA graph has that without."""
         return (self.model, self.runtime, self.network, self.precision, str(self.batch_size))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.environment import Environment
-from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun
+from gi_edge.artifacts.bench_differences import EnvironmentDifference, environment_differences, settings_differences
+from gi_edge.artifacts.bench_pairs import Named, paired_models, paired_speeds
+from gi_edge.artifacts.results import BenchResult, ModelRun, speaking_verdict
 from gi_edge.artifacts.speed import Region, Scenario, SpeedRun
 from gi_edge.config import Value
 from gi_edge.errors import DataError
@@ -16,6 +17,8 @@ from gi_edge.metrics.latency_ratio import LatencyRatio, Outcome, latency_ratio, 
 from gi_edge.metrics.verdict import Status
 
 _RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
+Source = Literal["here", "export"]
+"""Whose word a verdict is: this run's, or the bundle's where the run computed in another precision."""
 
 
 class ComparedRun(Value):
@@ -31,25 +34,18 @@ class ComparedRun(Value):
     """Why its times are to be doubted."""
 
 
-class EnvironmentDifference(Value):
-    """A fact about the machines or their software that is not the same in all results."""
-
-    fact: str
-    values: tuple[str, ...]
-    """In the order of the runs; empty where one does not tell."""
-
-
 class SpeedPair(Value):
     """One scenario of one model, in the first result and in another."""
 
     model: str
-    """Bundle and precision."""
+    """Bundle and precision; the backends too, where they differ or the result has the model on several."""
     run: str
     """Name of the other result."""
     backends: tuple[str, str]
     scenario: Scenario
     region: Region
-    batch_size: int
+    batch_sizes: tuple[int, int]
+    """They differ where both runs looked for the best: then the times are per image."""
     streams: int
     frame_rate: float | None
     p50_ms: tuple[float, float]
@@ -69,6 +65,7 @@ class VerdictPair(Value):
     run: str
     statuses: tuple[Status | None, Status | None]
     """None where answers were not compared with the truth."""
+    sources: tuple[Source | None, Source | None]
     is_same_file: bool
     is_worse: bool
     reasons: tuple[str, ...] = ()
@@ -88,6 +85,8 @@ class BenchComparison(Value):
     verdicts: tuple[VerdictPair, ...]
     unpaired: tuple[str, ...]
     """Models and scenarios that a result has alone."""
+    not_compared: tuple[str, ...]
+    """What the first result shows and another does not, one clause each: no regression can be seen in it."""
 
     @property
     def regressions(self) -> tuple[str, ...]:
@@ -106,30 +105,23 @@ class BenchComparison(Value):
         return (*worse, *slower)
 
 
-class _Named(NamedTuple):
-    bundle: BundleRun
-    model: ModelRun
-
-    @property
-    def title(self) -> str:
-        return f"{self.bundle.name} {self.model.precision}"
-
-    @property
-    def backend(self) -> str:
-        return f"{self.model.runtime}, {self.model.provider}"
-
-    @property
-    def family(self) -> tuple[str, str]:
-        """Runtime without its version, and provider."""
-        return self.model.runtime.partition(" ")[0], self.model.provider
-
-
 def scenario_words(pair: SpeedPair) -> str:
     """Return a scenario in a few words, such as "offline host, batch 8"."""
-    more = [f"batch {pair.batch_size}"] if pair.batch_size > 1 else []
-    more += [f"{pair.streams} streams"] if pair.streams > 1 else []
-    more += [f"{pair.frame_rate:g} per second"] if pair.frame_rate else []
-    return ", ".join((f"{pair.scenario} {pair.region}", *more))
+    size, other = pair.batch_sizes
+    batch = f"best batch {size} → {other}, per image" if size != other else f"batch {size}" if size > 1 else ""
+    return _words((pair.scenario, pair.region), batch, pair.streams, pair.frame_rate)
+
+
+def _run_words(run: SpeedRun) -> str:
+    batch = f"batch {run.batch_size}" if run.batch_size > 1 else ""
+    return _words((run.scenario, run.region), batch, run.streams, run.deadlines.frame_rate if run.deadlines else None)
+
+
+def _words(what: tuple[Scenario, Region], batch: str, streams: int, frame_rate: float | None) -> str:
+    more = [batch] if batch else []
+    more += [f"{streams} streams"] if streams > 1 else []
+    more += [f"{frame_rate:g} per second"] if frame_rate else []
+    return ", ".join((" ".join(what), *more))
 
 
 def comparison_of_results(
@@ -144,53 +136,39 @@ def comparison_of_results(
     speeds: list[SpeedPair] = []
     verdicts: list[VerdictPair] = []
     unpaired: list[str] = []
+    not_compared: list[str] = []
     for result, name in zip(results[1:], names[1:], strict=True):
-        pairs, alone = _paired_models(results[0], result)
-        if not pairs:
+        models, both = paired_models(results[0], result), f"{names[0]} and {name}"
+        if not models.pairs:
             raise DataError(
-                f"{names[0]} and {name} have no model of one bundle and precision in common",
+                f"{both} have no model of one bundle and precision in common",
                 fix="compare results of the same bundles",
             )
-        unpaired += [f"{title} is in one of {names[0]} and {name} only" for title in alone]
-        for first, second in pairs:
-            verdicts.append(_verdict_pair(first, second, name))
-            speeds += _speed_pairs(first, second, name, max_regression or 0.0)
-            lacking = len(set(map(_key, first.model.speeds)) ^ set(map(_key, second.model.speeds)))
+        for alone in (*models.lost, *models.gained):
+            unpaired.append(f"{alone.title} ({alone.backend}) is in one of {both} only")
+        not_compared += [f"{alone.title} ({alone.backend}) is not in {name}" for alone in models.lost]
+        for first, second in models.pairs:
+            title, timed = models.title(first, second), paired_speeds(first, second)
+            verdicts.append(_verdict_pair(title, (first.model, second.model), name))
+            speeds += (_speed_pair(title, (first, second), runs, name, max_regression or 0.0) for runs in timed.pairs)
+            lacking = len(timed.lost) + len(timed.gained)
             if lacking:
-                unpaired.append(f"{lacking} scenarios of {first.title} are in one of {names[0]} and {name} only")
+                unpaired.append(f"{lacking} scenarios of {title} are in one of {both} only")
+            not_compared += _lost_answers(title, (first, second), name)
+            not_compared += [f"{title} {_run_words(run)} is not in {name}" for run in timed.lost]
+    differences = (
+        *environment_differences([result.environment for result in results]),
+        *settings_differences([result.settings for result in results]),
+    )
     return BenchComparison(
         max_regression=max_regression,
         runs=tuple(_compared_run(result, name) for result, name in zip(results, names, strict=True)),
-        differences=tuple(environment_differences([result.environment for result in results])),
+        differences=differences,
         speeds=tuple(speeds),
         verdicts=tuple(verdicts),
         unpaired=tuple(unpaired),
+        not_compared=tuple(not_compared),
     )
-
-
-def environment_differences(environments: Sequence[Environment]) -> Iterator[EnvironmentDifference]:
-    """Yield the facts in which environments differ; loads and states of one moment are left out."""
-    tables = [_facts(environment) for environment in environments]
-    for fact in dict.fromkeys(name for table in tables for name in table):
-        values = tuple(table.get(fact, "") for table in tables)
-        if len(set(values)) > 1:
-            yield EnvironmentDifference(fact=fact, values=values)
-
-
-def _facts(environment: Environment) -> dict[str, str]:
-    left_out = {"gpus", "packages", "thread_variables", "load_before", "load_after", "providers"}
-    facts = {
-        name.replace("_", " "): str(value)
-        for name, value in environment.model_dump(exclude=left_out).items()
-        if value not in (None, "")
-    }
-    for number, gpu in enumerate(environment.gpus):
-        values = gpu.model_dump(exclude={"before", "after"})
-        label = f"GPU {number} " if len(environment.gpus) > 1 else "GPU "
-        facts |= {f"{label}{name.replace('_', ' ')}": str(value) for name, value in values.items() if value is not None}
-    facts["providers"] = ", ".join(environment.providers)
-    facts |= environment.packages
-    return facts | environment.thread_variables
 
 
 def _compared_run(result: BenchResult, name: str) -> ComparedRun:
@@ -205,77 +183,73 @@ def _compared_run(result: BenchResult, name: str) -> ComparedRun:
     )
 
 
-def _paired_models(first: BenchResult, second: BenchResult) -> tuple[list[tuple[_Named, _Named]], list[str]]:
-    """Pair models of one bundle and precision: on the same backend, else where one is left on each side."""
-    ours, theirs = _models(first), _models(second)
-    pairs = []
-    for one in list(ours):
-        match = next((other for other in theirs if other.title == one.title and other.family == one.family), None)
-        if match is not None:
-            pairs.append((one, match))
-            ours.remove(one)
-            theirs.remove(match)
-    for one in list(ours):
-        same = [other for other in theirs if other.title == one.title]
-        if len(same) == 1 and sum(other.title == one.title for other in ours) == 1:
-            pairs.append((one, same[0]))
-            ours.remove(one)
-            theirs.remove(same[0])
-    return pairs, [f"{named.title} ({named.backend})" for named in (*ours, *theirs)]
-
-
-def _models(result: BenchResult) -> list[_Named]:
-    return [_Named(bundle, model) for bundle in result.bundles for model in bundle.models]
-
-
-def _verdict_pair(first: _Named, second: _Named, run: str) -> VerdictPair:
-    before, after = first.model.parity, second.model.parity
+def _verdict_pair(title: str, models: tuple[ModelRun, ModelRun], run: str) -> VerdictPair:
+    first, second = models
+    before, after = (speaking_verdict(model) if model.parity else None for model in models)
     reasons: list[str] = []
-    if before is not None and after is not None and _RANK[after.verdict.status] > _RANK[before.verdict.status]:
-        told = after.verdict.reasons or ("no reason given",)
-        reasons.append(f"{before.verdict.status} became {after.verdict.status}: {told[0]}")
-    if before is None and after is not None and after.verdict.status == "fail":
-        reasons.append(f"fail: {after.verdict.reasons[0]}")
-    alike_before = all(item.is_alike for item in first.model.comparisons)
-    unlike = [item for item in second.model.comparisons if not item.is_alike]
+    if before is not None and after is not None and _RANK[after.status] > _RANK[before.status]:
+        told = after.reasons or ("no reason given",)
+        reasons.append(f"{before.status} became {after.status}: {told[0]}")
+    if before is None and after is not None and after.status == "fail":
+        reasons.append(f"fail: {(after.reasons or ('no reason given',))[0]}")
+    alike_before = all(item.is_alike for item in first.comparisons)
+    unlike = [item for item in second.comparisons if not item.is_alike]
     if alike_before and unlike:
         reasons.append(f"not alike {unlike[0].against}: {unlike[0].reasons[0]}")
     return VerdictPair(
-        model=first.title,
+        model=title,
         run=run,
-        statuses=(before.verdict.status if before else None, after.verdict.status if after else None),
-        is_same_file=first.model.sha256 == second.model.sha256,
+        statuses=(before.status if before else None, after.status if after else None),
+        sources=(_source(first), _source(second)),
+        is_same_file=first.sha256 == second.sha256,
         is_worse=bool(reasons),
         reasons=tuple(reasons),
     )
 
 
-def _key(run: SpeedRun) -> tuple[object, ...]:
-    rate = run.deadlines.frame_rate if run.deadlines else None
-    return run.scenario, run.region, run.batch_size, run.streams, rate
+def _source(model: ModelRun) -> Source | None:
+    if model.parity is None:
+        return None
+    return "here" if speaking_verdict(model) is model.parity.verdict else "export"
 
 
-def _speed_pairs(first: _Named, second: _Named, run: str, limit: float) -> Iterator[SpeedPair]:
-    theirs = {_key(speed): speed for speed in second.model.speeds}
-    for ours in first.model.speeds:
-        other = theirs.get(_key(ours))
-        if other is None:
-            continue
-        ratio = latency_ratio(np.array(ours.samples_ms), np.array(other.samples_ms))
-        both = (ours, other)
-        missed = [item.deadlines.missed / item.deadlines.frames for item in both if item.deadlines]
-        yield SpeedPair(
-            model=first.title,
-            run=run,
-            backends=(first.backend, second.backend),
-            scenario=ours.scenario,
-            region=ours.region,
-            batch_size=ours.batch_size,
-            streams=ours.streams,
-            frame_rate=ours.deadlines.frame_rate if ours.deadlines else None,
-            p50_ms=(ours.summary.p50_ms, other.summary.p50_ms),
-            images_per_second=(ours.images_per_second, other.images_per_second),
-            missed=(missed[0], missed[1]) if len(missed) == 2 else None,
-            ratio=ratio,
-            outcome=outcome_of(ratio, limit),
-        )
+def _lost_answers(title: str, models: tuple[Named, Named], run: str) -> Iterator[str]:
+    """Say what the first result shows of a model's answers and the other does not."""
+    first, second = (named.model for named in models)
+    if second.parity is None and first.parity is not None:
+        yield f"the answers of {title} were not compared in {run}"
+    elif second.parity is None and _is_on_probes(first) and not _is_on_probes(second):
+        yield f"the answers of {title} were not compared on probe images in {run}"
+    proves = _source(first) == "here" and speaking_verdict(first).status != "fail"
+    if proves and _source(second) == "export":
+        yield f"{models[1].backend} does not compute in {second.precision}, so that {run} proves nothing of {title}"
+
+
+def _is_on_probes(model: ModelRun) -> bool:
+    return any(item.frames == "probes" for item in model.comparisons)
+
+
+def _speed_pair(
+    title: str, models: tuple[Named, Named], runs: tuple[SpeedRun, SpeedRun], name: str, limit: float
+) -> SpeedPair:
+    ours, other = runs
+    sizes = ours.batch_size, other.batch_size
+    scales = (1, 1) if sizes[0] == sizes[1] else sizes
+    samples = [np.array(run.samples_ms) / scale for run, scale in zip(runs, scales, strict=True)]
+    ratio = latency_ratio(samples[0], samples[1])
+    missed = [item.deadlines.missed / item.deadlines.frames for item in runs if item.deadlines]
+    return SpeedPair(
+        model=title,
+        run=name,
+        backends=(models[0].backend, models[1].backend),
+        scenario=ours.scenario,
+        region=ours.region,
+        batch_sizes=sizes,
+        streams=ours.streams,
+        frame_rate=ours.deadlines.frame_rate if ours.deadlines else None,
+        p50_ms=(ours.summary.p50_ms / scales[0], other.summary.p50_ms / scales[1]),
+        images_per_second=(ours.images_per_second, other.images_per_second),
+        missed=(missed[0], missed[1]) if len(missed) == 2 else None,
+        ratio=ratio,
+        outcome=outcome_of(ratio, limit),
+    )

@@ -60,6 +60,9 @@ class Comparison(Value):
     """Whether no frame changed class other than near a tie, and the logits agree as the precision allows."""
     reasons: tuple[str, ...] = ()
     """Why not."""
+    computes_precision: bool = True
+    """Whether both computed in the precision of the graph (the reference on probe images is of fp32 by design); if not,
+    being alike shows nothing of that precision."""
 
 
 class NodePlacement(Value):
@@ -98,6 +101,14 @@ class ModelRun(Value):
     def load_ms(self) -> float:
         """Opening the file, in milliseconds."""
         return self.startup.load_ms
+
+
+def speaking_verdict(model: ModelRun) -> Verdict:
+    """Return the verdict that counts: that of this run, or that of the export where this run proves nothing."""
+    parity = model.parity
+    if parity is not None and (parity.verdict.computes_precision or parity.verdict.status == "fail"):
+        return parity.verdict
+    return model.export_verdict
 
 
 class BundleRun(Value):

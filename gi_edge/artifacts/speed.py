@@ -11,8 +11,8 @@ from gi_edge.metrics.latency import LatencySummary
 
 Scenario = Literal["single-stream", "offline", "multi-stream", "paced"]
 """single-stream: one frame after another. offline: batches, as many images per second as can be. multi-stream: several
-callers at once. paced: frames arrive at a fixed rate, each with a deadline before the next (MLPerf Inference has the
-first three under these names)."""
+callers at once. paced: frames arrive at a fixed rate, each with a deadline before the next. MLPerf Inference has the
+first two under these names; its MultiStream is something else, one query of several samples."""
 Region = Literal["device", "host", "file"]
 """What one sample spans. device: computing alone, inputs and outputs lie where the graph computes. host: uint8 pixels
 in host memory to logits in host memory. file: an image file to its label, decoding and resizing included."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--max-regression",
     metavar="PERCENT",
-    help="Of results: exit code 3 where one is surely slower by more, such as 5%, or a verdict got worse.",
+    help="Of results: exit code 3 where one is surely slower by more, such as 5%, a verdict got worse, or a model, "
+    "scenario or verdict of the first is missing.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comparison as JSON into this file too.")
 @force_option
@@ -83,15 +84,26 @@ def _raise_for_regressions(comparison: BenchComparison, limit: float) -> None:
             f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {limit:.1%}: time them longer, "
             "with gi-edge bench --minimum-seconds"
         )
-    found = comparison.regressions
+    found, unseen = comparison.regressions, comparison.not_compared
+    if unseen and not found:
+        raise GateError(
+            f"could not be compared: {_first_three(unseen)}",
+            fix=f"measure again what {comparison.runs[0].name} has, with the same options of gi-edge bench, or compare "
+            "without --max-regression",
+        )
     if found:
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        also = f"; and could not be compared: {_first_three(unseen)}" if unseen else ""
         marks = [f"{run.name}: {mark}" for run in comparison.runs for mark in run.marks]
         quiet = f"measure again, since these times are to be doubted ({marks[0]}), or " if marks else ""
         raise GateError(
-            f"{'; '.join(found[:3])}{more}",
+            f"{_first_three(found)}{also}",
             fix=f"{quiet}find the cause, or accept more: --max-regression PERCENT (which covers no worse verdict)",
         )
+
+
+def _first_three(clauses: tuple[str, ...]) -> str:
+    more = f"; and {len(clauses) - 3} more" if len(clauses) > 3 else ""
+    return f"{'; '.join(clauses[:3])}{more}"
 
 
 def _compare_adapters(adapters: tuple[str, ...], given: dict[str, Any]) -> None:

@@ -29,9 +29,10 @@ def write_page(path: Path, result: BenchResult) -> Path:
     """Write the page of a result beside its .json. Raises: MissingDependencyError without the report extra."""
     from gi_edge.deps import extra
     from gi_edge.files import write_atomic
+    from gi_edge_bench.config import BenchSettings
 
     with extra("report"):
         from gi_edge.report.html import page_from_result
     page = path.with_suffix(".html")
-    write_atomic(page, page_from_result(result))
+    write_atomic(page, page_from_result(result, BenchSettings().model_dump(mode="json")))
     return page

@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gi_edge.artifacts.bench_comparison import BenchComparison, SpeedPair, VerdictPair, scenario_words
+from gi_edge.artifacts.bench_comparison import BenchComparison, Source, SpeedPair, VerdictPair, scenario_words
+from gi_edge.metrics.verdict import Status
 from gi_edge.report.formats import NOT_MEASURED, text_from_quantity, text_from_rate
 
 _STYLES = {"slower": "bold red", "undecided": "dim", "within": "green"}
@@ -31,10 +32,16 @@ def table_from_bench_comparison(comparison: BenchComparison) -> Group:
 def _verdict_table(comparison: BenchComparison) -> Table:
     table = _table(("Model", "Result"), ("Verdict before", "Verdict", "File"))
     for pair in comparison.verdicts:
-        before, after = (status or "not measured" for status in pair.statuses)
+        before, after = map(_status_words, pair.statuses, pair.sources)
         style = "bold red" if pair.is_worse else ""
         table.add_row(pair.model, pair.run, before, Text(after, style=style), _file_words(pair))
     return table
+
+
+def _status_words(status: Status | None, source: Source | None) -> str:
+    if status is None:
+        return "not measured"
+    return f"{status} at export" if source == "export" else status
 
 
 def _file_words(pair: VerdictPair) -> str:
@@ -95,6 +102,10 @@ def _notes(comparison: BenchComparison) -> Iterator[str]:
     for pair in comparison.verdicts:
         if pair.is_worse:
             yield f"{pair.model} in {pair.run}: {'; '.join(pair.reasons)}."
+    if any(source == "export" for pair in comparison.verdicts for source in pair.sources):
+        yield "At export: the run computed in another precision, so that the verdict is the bundle's own."
     yield from (f"{text}." for text in comparison.unpaired)
+    if comparison.max_regression is not None:
+        yield from (f"Could not be compared: {text}." for text in comparison.not_compared)
     for run in comparison.runs:
         yield from (f"{run.name}: {mark}" for mark in run.marks)

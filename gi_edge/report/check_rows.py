@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gi_edge.artifacts.results import BundleRun
+from gi_edge.artifacts.results import BundleRun, speaking_verdict
 from gi_edge.metrics.verdict import Check
 from gi_edge.report.formats import NOT_MEASURED, text_from_count
-from gi_edge.report.standing import labels_from_models, speaking_verdict
+from gi_edge.report.standing import labels_from_models
 
 _NAMES = {"macro_f1": "Macro-F1", "mcc": "MCC", "sensitivity": "Sensitivity", "ece": "ECE", "brier": "Brier"}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from gi_edge.artifacts.results import BenchResult, BundleRun
+from gi_edge.report.bench_command import Settings, command_from_result
 from gi_edge.report.check_rows import check_rows
 from gi_edge.report.formats import NOT_MEASURED, text_from_megabytes
 from gi_edge.report.markdown_parts import escaped, table
 from gi_edge.report.markdown_speed import environment_parts, speed_parts
-from gi_edge.report.notes import command_from_result, notes_from_result
+from gi_edge.report.notes import notes_from_result
 from gi_edge.report.panels import (
     class_panels,
     comparison_rows,
@@ -58,8 +61,11 @@ _COMPARISON_HEADINGS = (
 _CLASS_HEADINGS = ("Class", "Support", "Sensitivity (recall)", "Precision", "F1", "Reference's F1")
 
 
-def markdown_from_result(result: BenchResult) -> str:
-    """Return the verdict, the tables, the cautions and the file hashes as GitHub Markdown."""
+def markdown_from_result(result: BenchResult, defaults: Settings = MappingProxyType({})) -> str:
+    """Return the verdict, the tables, the cautions and the file hashes as GitHub Markdown.
+
+    defaults: settings of a run without options, which the command at its end need not name.
+    """
     parts = [
         "# gi-edge bench",
         f"**{escaped(sentence_from_result(result))}**",
@@ -77,7 +83,7 @@ def markdown_from_result(result: BenchResult) -> str:
         parts.append(f"**{escaped(heading)}**")
         parts.append("\n".join(f"- {escaped(note)}" for note in notes))
     parts += [*environment_parts(result), "## Files", _file_table(result)]
-    parts += ["## How to reproduce", f"```sh\n{command_from_result(result)}\n```"]
+    parts += ["## How to reproduce", f"```sh\n{command_from_result(result, defaults)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

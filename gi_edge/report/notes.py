@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from typing import Protocol
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun, speaking_verdict
 from gi_edge.metrics.losses import Margins
 from gi_edge.metrics.parity import LIMITS, Precision
 from gi_edge.metrics.verdict import Status, Verdict
 from gi_edge.report.formats import text_from_list, text_from_rate
 from gi_edge.report.speed_notes import region_notes, speed_notes
-from gi_edge.report.standing import is_of_reference, labels_from_models, speaking_verdict, standing_from_model
+from gi_edge.report.standing import is_of_reference, labels_from_models, standing_from_model
 
 FEW_FRAMES = 20
 """Below this support, one frame moves a class's recall by more than 5 points."""
@@ -113,7 +112,9 @@ def _labelled(bundle: BundleRun) -> list[tuple[str, ModelRun]]:
 def _model_notes(model: ModelRun) -> list[str]:
     parity, exported = model.parity, _export_words(model.export_verdict)
     if parity is None:
-        return [f"parity was not measured in this run; the verdict at export was {exported}."]
+        notes = [f"parity was not measured in this run; the verdict at export was {exported}."]
+        is_widened = any(item.frames == "probes" and not item.computes_precision for item in model.comparisons)
+        return [*notes, f"{_widening(model)}."] if is_widened else notes
     notes = []
     if not parity.verdict.computes_precision:
         notes.append(f"{_widening(model)}; the verdict in this precision is the export's: {exported}.")
@@ -168,19 +169,23 @@ def comparison_notes(bundle: BundleRun) -> tuple[str, ...]:
     alike: dict[str, list[str]] = {}
     for label, model in _labelled(bundle):
         for comparison in model.comparisons:
-            alike.setdefault(_comparison_words(comparison), []).append(label)
+            alike.setdefault(_comparison_words(comparison, model.precision), []).append(label)
     notes = tuple(f"{text_from_list(tuple(labels))}: {words}" for words, labels in alike.items())
     on_probes = any(item.frames == "probes" for model in bundle.models for item in model.comparisons)
     return (*notes, PROBE_CAUTION) if on_probes else notes
 
 
-def _comparison_words(comparison: Comparison) -> str:
+def _comparison_words(comparison: Comparison, precision: Precision) -> str:
     parity = comparison.parity
     probes = comparison.frames == "probes"
     against = "the reference" if is_of_reference(comparison) else comparison.against
     counts = f"{parity.flips:,} of {parity.n:,} {'probe images' if probes else 'frames'} changed class"
     if comparison.is_alike:
-        return f"alike {against}; {counts}."
+        here = "here" if probes else "by one of the two"
+        shown = (
+            "" if comparison.computes_precision else f"; computed in fp32 {here}, which shows nothing of {precision}"
+        )
+        return f"alike {against}; {counts}{shown}."
     return f"differs from {against}; {counts}{''.join(f'; {reason}' for reason in comparison.reasons)}."
 
 
@@ -264,11 +269,3 @@ def environment_note(result: BenchResult) -> str:
         place.platform,
     )
     return f"Measured {result.created} on {'; '.join(parts)}; gi-edge {result.gi_edge_version}."
-
-
-def command_from_result(result: BenchResult) -> str:
-    """Return the command line that benches the same bundles again in their workspace."""
-    models = [model for bundle in result.bundles for model in bundle.models]
-    is_speed_only = bool(models) and not any(model.parity for model in models)
-    names = (shlex.quote(bundle.name) for bundle in result.bundles)
-    return " ".join(("gi-edge bench", *names, *(["--speed-only"] if is_speed_only else [])))

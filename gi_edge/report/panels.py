@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gi_edge.artifacts.results import BundleRun, FlippedFrame, ParityPass
+from gi_edge.artifacts.results import BundleRun, Comparison, FlippedFrame, ParityPass
 from gi_edge.metrics.classification import Classification
 from gi_edge.report.formats import text_from_count, text_from_error, text_from_list
 from gi_edge.report.rows import ClassRow, class_rows
@@ -130,9 +130,15 @@ def comparison_rows(bundle: BundleRun) -> tuple[ComparisonRow, ...]:
             frames=_FRAMES[comparison.frames],
             flips=f"{text_from_count(comparison.parity.flips)} / {text_from_count(comparison.parity.n)}",
             max_abs_error=text_from_error(comparison.parity.max_abs_error),
-            outcome="alike" if comparison.is_alike else "differs",
+            outcome=_outcome(comparison),
             reasons="; ".join(comparison.reasons),
         )
         for label, model in zip(labels, bundle.models, strict=True)
         for comparison in model.comparisons
     )
+
+
+def _outcome(comparison: Comparison) -> str:
+    if not comparison.is_alike:
+        return "differs"
+    return "alike" if comparison.computes_precision else "alike, computed in fp32"

@@ -80,7 +80,7 @@ def _model_row(label: str, model: ModelRun) -> ModelRow:
     latency = single_latency(model)
     summary = latency.summary if latency else None
     best = best_throughput(model)
-    missed, frame_rate = deadline_words(paced_run(model))
+    missed, frame_rate = deadline_words(paced_run(model, latency.region if latency else None))
     parity = model.parity.verdict.parity if model.parity else None
     macro_f1, accuracy, mcc = _compared(model)
     return ModelRow(

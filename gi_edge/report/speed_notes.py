@@ -32,8 +32,8 @@ def speed_sentence(bundle: BundleRun) -> str | None:
         f"One frame takes {text_from_quantity(run.summary.p50_ms)} ms with {label}{rank} (median, "
         f"{REGION_NAMES[run.region]})"
     )
-    missed, rate = deadline_words(paced_run(model))
-    late = paced_run(model)
+    late = paced_run(model, run.region)
+    missed, rate = deadline_words(late)
     if late is None or late.deadlines is None:
         return f"{sentence}."
     if not late.deadlines.missed:

@@ -148,12 +148,18 @@ def deadline_plot(models: Sequence[ModelRun], *, name: str) -> str:
 
 
 def missed_shares(models: Sequence[ModelRun]) -> dict[str, list[tuple[float, float]]]:
-    """Return points of frame rate and percentage of missed frames by model."""
+    """Return points of frame rate and percentage of missed frames by model, and by timed region if several."""
+    runs = [
+        (label, run.region, run.deadlines)
+        for label, model in _labelled(models)
+        for run in model.speeds
+        if run.deadlines is not None and run.deadlines.frames
+    ]
+    regions = {region for _, region, _ in runs}
     lines: dict[str, list[tuple[float, float]]] = {}
-    for label, model in _labelled(models):
-        for late in (run.deadlines for run in model.speeds):
-            if late is not None and late.frames:
-                lines.setdefault(label, []).append((late.frame_rate, 100 * late.missed / late.frames))
+    for label, region, late in runs:
+        line = label if len(regions) == 1 else f"{label}, {REGION_NAMES[region]}"
+        lines.setdefault(line, []).append((late.frame_rate, 100 * late.missed / late.frames))
     return lines
 
 

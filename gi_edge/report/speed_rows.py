@@ -134,10 +134,17 @@ def best_throughput(model: ModelRun) -> SpeedRun | None:
     return None
 
 
-def paced_run(model: ModelRun) -> SpeedRun | None:
-    """Return the paced run nearest to the usual frame rate, or None if there is none."""
-    runs = [(run.deadlines.frame_rate, run) for run in model.speeds if run.deadlines]
-    return min(runs, key=lambda pair: abs(pair[0] - USUAL_FRAME_RATE))[1] if runs else None
+def paced_run(model: ModelRun, region: Region | None = None) -> SpeedRun | None:
+    """Return the paced run nearest to the usual frame rate, or None if there is none.
+
+    region: what its samples must span; unless given, the first of REGION_NAMES that was paced.
+    """
+    runs = {(run.region, run.deadlines.frame_rate): run for run in model.speeds if run.deadlines}
+    wanted = region or next((name for name in REGION_NAMES if any(name == paced for paced, _ in runs)), None)
+    rates = [rate for paced, rate in runs if paced == wanted]
+    if wanted is None or not rates:
+        return None
+    return runs[wanted, min(rates, key=lambda rate: abs(rate - USUAL_FRAME_RATE))]
 
 
 def deadline_words(run: SpeedRun | None) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun
-from gi_edge.metrics.verdict import Status, Verdict
+from gi_edge.artifacts.results import BenchResult, BundleRun, Comparison, ModelRun, speaking_verdict
+from gi_edge.metrics.verdict import Status
 from gi_edge.report.formats import text_from_list
 
 _NAMED_FAILURES = 3
@@ -25,7 +25,9 @@ class Standing:
     """Whether this run compared the engine's answers at all."""
     reasons: tuple[str, ...]
     on_probes: bool = False
-    """Whether it was held against the reference on probe images."""
+    """Whether it was held against the reference on probe images ..."""
+    computes_on_probes: bool = True
+    """... and computed in the precision of its graph there; if not, they show nothing of that precision."""
     is_by_checks: bool = True
     """False if it failed because a comparison with something that is not the truth differs."""
 
@@ -64,7 +66,8 @@ def standing_from_model(model: ModelRun) -> Standing:
     if differences and verdict.status != "fail":
         return Standing("fail", "here", model.parity is not None, differences, on_probes, is_by_checks=False)
     source: Literal["here", "export"] = "export" if verdict is model.export_verdict else "here"
-    return Standing(verdict.status, source, model.parity is not None, verdict.reasons, on_probes)
+    computes = all(item.computes_precision for item in model.comparisons if item.frames == "probes")
+    return Standing(verdict.status, source, model.parity is not None, verdict.reasons, on_probes, computes)
 
 
 def _difference(comparison: Comparison) -> str:
@@ -79,14 +82,6 @@ def is_of_reference(comparison: Comparison) -> bool:
 def named_against(comparison: Comparison) -> str:
     """Return what the answers were held against, as it stands in a sentence."""
     return f"the {comparison.against}" if is_of_reference(comparison) else comparison.against
-
-
-def speaking_verdict(model: ModelRun) -> Verdict:
-    """Return the verdict that counts: that of this run, or that of the export where this run proves nothing."""
-    parity = model.parity
-    if parity is not None and (parity.verdict.computes_precision or parity.verdict.status == "fail"):
-        return parity.verdict
-    return model.export_verdict
 
 
 def labels_from_models(models: tuple[ModelRun, ...]) -> tuple[str, ...]:
@@ -138,9 +133,10 @@ def sentence_from_result(result: BenchResult) -> str:
     if not measured:
         exported = text_from_list(tuple(sorted({standing.outcome for standing in standings.values()}, reverse=True)))
         if all(standing.on_probes for standing in standings.values()):
+            shown = _shown_by_probes(sum(item.computes_on_probes for item in standings.values()), len(standings))
             return (
-                f"Not proved on patients' frames: {files} answered as the reference on probe images, which shows that "
-                f"no engine is broken and proves no diagnosis; the verdict at export was {exported}."
+                f"Not proved on patients' frames: {files} answered as the reference on probe images, which {shown}; "
+                f"the verdict at export was {exported}."
             )
         return (
             f"Parity was not measured in this run: it timed {files} and says nothing about the answers; "
@@ -181,6 +177,17 @@ def _sentence_of(named: dict[str, Standing], total: int, what: str) -> str:
         shown.append(f"{len(named) - _NAMED_FAILURES} more")
     head = f"The model file {what}" if total == 1 else f"{len(named)} of {total} model files {what}"
     return f"{head}: {text_from_list(tuple(shown))}."
+
+
+def _shown_by_probes(computing: int, total: int) -> str:
+    if computing == total:
+        return "shows that no engine is broken and proves no diagnosis"
+    if not computing:
+        return "proves no diagnosis, and nothing of their precision, in which this machine does not compute"
+    return (
+        f"proves no diagnosis: it shows that {computing} of {total} are not broken, and nothing of the precision of "
+        "the rest, in which this machine does not compute"
+    )
 
 
 def _files(count: int) -> str:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from nvml_fake import install
+from suites import BUSY, seen_on_a_gpu
 
 from gi_edge.runtime.device import has_cuda_device
 from gpu_suite.__main__ import main
@@ -42,7 +44,13 @@ def test_whole_suite(whole):
     assert result.is_complete
     assert result.weights.startswith("random, seed 3: scores mean nothing")
     assert result.settings["batch_sizes"] == [1, 2]
-    keys = [row.key for row in result.rows]
+    # bench times single frames and batches on the device and from the host: two rows of one key
+    both = [row.key for row in result.rows if row.region == "host"]
+    assert {key[1] for key in both} == {"onnxruntime"}
+    assert sorted(both) == sorted(
+        row.key for row in result.rows if row.runtime == "onnxruntime" and row.region == "device"
+    )
+    keys = [row.key for row in result.rows if row.region != "host"]
     wanted = {
         (MODEL, runtime, network, precision, size)
         for runtime, network in (("onnxruntime", "deployed"), ("tensorrt-rtx", "deployed"), ("PyTorch eager", "timm"))
@@ -192,6 +200,51 @@ def test_rows_of_a_process_that_was_ended_are_kept(broken):
         ("fp16", None, "ended by signal 9: it said nothing"),
     ]
     assert rows[0].flops_per_second == 10 * subject.work[MODEL].flops_per_image
+
+
+def test_engines_have_a_row_with_a_cuda_graph_and_the_gpu_is_described(broken, monkeypatch):
+    from gpu_suite import suite as module
+    from gpu_suite.commands import Done
+
+    clocks = iter([300, 1980])
+    fake = install(monkeypatch, sm_clock=lambda: next(clocks), computing=[])
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr(module.Place, "bundle_of", lambda *_: "tiny-bundle")
+
+    def answer(name, words, folder):
+        return Done("gi-edge", 0, seen_on_a_gpu([1]) if words[0] == "bench" else "", "", 1.0)
+
+    subject, calls, kept = broken(answer, precisions=("fp32",), batch_sizes=(1,), parts=("onnxruntime", "tensorrt"))
+    result = subject.run()
+    assert [(row.runtime, row.cuda_graph, row.energy.mean_watts) for row in result.rows] == [
+        ("onnxruntime", False, 300),
+        ("tensorrt", False, 300),
+        ("tensorrt", True, 300),
+    ]
+    assert ["--cuda-graph" in words for _, words in calls if words[0] == "bench"] == [False, False, True]
+    (gpu,) = result.environment.gpus
+    assert (gpu.name, gpu.before.sm_clock_mhz, gpu.after.sm_clock_mhz) == ("Fake RTX", 300, 1980)
+    assert kept[-1].environment.gpus[0].after is None
+    assert fake.open == 0
+    text = text_from_suite(result)
+    assert "CUDA graph, host | fp32 | 1 |" in text
+    assert "| 12.5 (300) | 1155 |" in text
+    rows = f"{MODEL} onnxruntime fp32 batch 1; {MODEL} tensorrt fp32 batch 1; {MODEL} tensorrt fp32, CUDA graph batch 1"
+    assert f"- throttled: {BUSY.text} ({rows})" in text
+
+
+def test_a_graph_that_is_not_begun_in_time_is_told(broken, monkeypatch):
+    from gpu_suite.bench_runs import Target
+    from gpu_suite.values import Row
+
+    subject, calls, _ = broken(lambda *_: failed("no"), minutes=1e-6)
+    ran = [
+        Row(model=MODEL, runtime="tensorrt", precision="fp32", batch_size=size, images_per_second=1.0)
+        for size in (8, 1)
+    ]
+    (row,) = subject._graph_rows(Target(MODEL, "b", "fp32", "tensorrt"), ran)
+    assert (row.cuda_graph, row.batch_size, row.reason) == (True, 1, "not begun within 1e-06 minutes (--minutes)")
+    assert calls == []
 
 
 @pytest.mark.skipif(has_cuda_device(), reason="there is a GPU")

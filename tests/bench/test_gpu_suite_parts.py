@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from networks import PIXELS, SPEC, convnext_of
+from nvml_fake import FakeNvml
+from suites import BUSY, ENERGY, model_run, printed, seen_on_a_gpu
 from torch import nn
 
-from gi_edge.artifacts.results import BenchResult, BundleRun, ModelRun, ParityPass
-from gi_edge.artifacts.speed import SpeedRun, Startup, WarmUp
-from gi_edge.metrics.classification import classification_from_labels
-from gi_edge.metrics.gate import Answers, Origin, verdict_from_answers
-from gi_edge.metrics.latency import latency_summary
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
-from gi_edge_bench.environment import environment_now
-from gpu_suite.bench_runs import Target, bench_rows, rows_from_run
+from gi_edge.runtime.nvml import NvmlGpu
+from gi_edge_bench.energy import Meter
+from gpu_suite.bench_runs import Target, bench_rows, bench_words, graph_rows, rows_from_run
 from gpu_suite.ceilings import copy_ceiling, matrix_ceiling, measured_ceilings, set_tf32
 from gpu_suite.commands import Done, run_module
 from gpu_suite.options import Options
@@ -198,65 +195,6 @@ def test_lines_that_were_cut_off_are_no_rows():
     assert rows_from_output(f"noise\n{line}\n{line[:-5]}") == [row]
 
 
-def model_run(sizes, provider="CUDAExecutionProvider", precision="fp32"):
-    truth = np.arange(12) % 3
-    logits = np.eye(3, dtype=np.float32)[truth]
-    scores = classification_from_labels(truth, truth, ("a", "b", "c"), 0)
-    verdict = verdict_from_answers(
-        precision, Answers(truth, logits, logits, ("a", "b", "c"), None), Origin("ab" * 32, "x", True)
-    )
-    samples = np.linspace(1, 2, 20)
-    speeds = tuple(
-        SpeedRun(
-            scenario=scenario,
-            region="host",
-            batch_size=size,
-            warm_up=WarmUp(count=3, seconds=1, is_steady=True),
-            summary=latency_summary(samples),
-            images_per_second=100.0 * size,
-            samples_ms=tuple(samples),
-        )
-        for size in sizes
-        for scenario in ("paced", "offline")
-    )
-    return ModelRun(
-        precision=precision,
-        file="model.onnx",
-        sha256="ab" * 32,
-        size_bytes=1,
-        runtime="onnxruntime 1.0",
-        provider=provider,
-        export_verdict=verdict,
-        parity=ParityPass(verdict=verdict, frames="dataset", engine=scores, reference=scores),
-        startup=Startup(load_ms=1, first_inference_ms=1, peak_memory_bytes=None),
-        speeds=speeds,
-    )
-
-
-def printed(sizes):
-    """What gi-edge bench --json prints for these batch sizes."""
-    bundle = BundleRun(
-        name="tiny-bundle",
-        manifest_sha256="ab" * 32,
-        dataset="frames",
-        dataset_licence="none",
-        backbone="tiny",
-        backbone_licence="none",
-        classes=("a", "b", "c"),
-        split_kind="group",
-        split_caution="",
-        size_px=32,
-        models=(model_run(sizes),),
-    )
-    return BenchResult(
-        created="2026-01-01T00:00:00+00:00",
-        gi_edge_version="0",
-        settings={},
-        environment=environment_now(),
-        bundles=(bundle,),
-    ).model_dump_json()
-
-
 def test_rows_of_a_bench_result():
     (row,) = rows_from_run(TARGET, model_run([4, 8]), [8])
     assert (row.batch_size, row.images_per_second, row.samples, row.p99_ms) == (8, 800, 20, None)
@@ -278,7 +216,9 @@ def test_a_batch_too_large_costs_only_its_own_row(breaks_at, calls, reasons):
     asked = []
 
     def call(words):
-        sizes = [int(words[place + 1]) for place, word in enumerate(words) if word == "--batch-size"] or [1]
+        sizes = [int(words[place + 1]) for place, word in enumerate(words) if word == "--batch-size"]
+        sizes = sizes or [1]  # single frames are a scenario of their own, without a size
+        assert (sizes == [1]) is ("single-stream" in words)
         asked.append(sizes)
         if max(sizes) >= breaks_at:
             text = "no provider" if breaks_at == 1 else f"out of memory at {max(sizes)}"
@@ -295,3 +235,64 @@ def test_a_verdict_of_fail_keeps_its_times():
         TARGET, Options(batch_sizes=(1,)), lambda _: Done("bench", 3, printed([1]), "error: unlike", 1), lambda: False
     )
     assert [(row.images_per_second, row.reason) for row in rows] == [(100, None)]
+
+
+# --- energy, clocks, marks and CUDA graphs
+
+ENGINE = Target("tiny", "tiny-bundle", "fp32", "tensorrt")
+
+
+def test_rows_carry_energy_clock_and_marks():
+    rows = bench_rows(
+        TARGET, Options(batch_sizes=(1,)), lambda _: Done("bench", 0, seen_on_a_gpu([1]), "", 1), lambda: False
+    )
+    assert [(row.energy, row.sm_clock_mhz, row.marks) for row in rows] == [(ENERGY, 1155, (BUSY,))]
+    (without,) = bench_rows(
+        TARGET, Options(batch_sizes=(1,)), lambda _: Done("bench", 0, printed([1]), "", 1), lambda: False
+    )
+    assert (without.energy, without.sm_clock_mhz, without.marks) == (None, None, ())
+
+
+def test_the_smallest_batch_that_ran_is_measured_with_a_cuda_graph_too():
+    asked = []
+
+    def call(words):
+        asked.append(words)
+        return Done("bench", 0, seen_on_a_gpu([8]), "", 1)
+
+    shared = {"model": "tiny", "runtime": "tensorrt", "precision": "fp32"}
+    measured = [
+        Row(**shared, batch_size=1, reason="out of memory"),
+        *(Row(**shared, batch_size=size, images_per_second=1.0) for size in (8, 32)),
+    ]
+    (row,) = graph_rows(ENGINE, Options(), call, measured)
+    assert (row.cuda_graph, row.batch_size, row.energy, row.reason) == (True, 8, ENERGY, None)
+    assert asked == [bench_words(ENGINE._replace(cuda_graph=True), Options(), [8])]
+    assert "--cuda-graph" in asked[0]
+    assert "--cuda-graph" not in bench_words(ENGINE, Options(), [8])
+    (refused,) = graph_rows(ENGINE, Options(), lambda _: Done("bench", 1, "", "error: cannot be recorded", 1), measured)
+    assert (refused.cuda_graph, refused.reason) == (True, "exit code 1: error: cannot be recorded")
+    assert graph_rows(ENGINE, Options(), call, measured[:1]) == []
+
+
+def watched_gpu(**facts):
+    return NvmlGpu(FakeNvml(power=250_000, sm_clock=1200, **facts), "handle")
+
+
+def test_the_gpu_is_watched_while_samples_are_taken():
+    timed = time_call(lambda: time.sleep(0.001) or 2.0, 0.05, wants_p99=False, meter=Meter(watched_gpu()))
+    energy = timed.reading.energy(timed.summary.count)
+    assert (energy.method, energy.mean_watts) == ("sampled power", 250)
+    assert timed.seconds <= energy.seconds < timed.seconds + 0.2
+    assert energy.millijoules_per_frame == pytest.approx(250e3 * energy.seconds / timed.summary.count)
+    assert time_call(lambda: 2.0, 0.005, wants_p99=False).reading.energy(1) is None
+
+
+@pytest.mark.parametrize(("reasons", "marks"), [(0x4, (BUSY,)), (0x2, ()), (0, ())])
+def test_rows_of_pytorch_tell_energy_and_clock_and_what_slowed_the_gpu(reasons, marks):
+    row = measured_row(job_of(0.01), subject_of_network(), ("timm", "fp32", 2), watched_gpu(reasons=reasons))
+    assert (row.reason, row.sm_clock_mhz, row.marks) == (None, 1200, marks)
+    assert row.energy.mean_watts == 250
+    assert row.energy.millijoules_per_frame == pytest.approx(250e3 * row.energy.seconds / (2 * row.samples))
+    unseen = measured_row(job_of(), subject_of_network(), ("timm", "fp32", 2))
+    assert (unseen.energy, unseen.sm_clock_mhz, unseen.marks) == (None, None, ())

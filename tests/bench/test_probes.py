@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from benches import QUICK, QUICK_WORDS, job
+from benches import QUICK, QUICK_WORDS, Fake, job
 
 from gi_edge.artifacts.bundle import read_bundle
 from gi_edge.artifacts.manifest import MANIFEST
@@ -22,6 +22,8 @@ from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.device import cuda_device
 from gi_edge.runtime.onnxruntime import OnnxRuntimeSession, open_session
 from gi_edge.runtime.session import Backend
+from gi_edge_bench.frames import Material
+from gi_edge_bench.parity import compare_answers
 from gi_edge_bench.run import run
 
 
@@ -75,6 +77,10 @@ def test_they_are_taken_by_themselves_and_prove_nothing_on_patients_frames(bare,
         assert (comparison["is_alike"], comparison["parity"]["n"]) == (True, 16)
         assert model["parity"] is None
         assert model["speeds"][0]["note"] == "probe images"
+        assert comparison["computes_precision"] is (model["precision"] == "fp32")
+    assert "computes fp16 graphs in fp32: agreement here says nothing of fp16" in gi_edge(
+        "bench", *QUICK_WORDS, cwd=bare
+    ).out.replace("\n", " ").replace("  ", " ")
 
 
 def test_a_broken_engine_is_found_on_them_and_exits_3(bare, gi_edge, monkeypatch):
@@ -131,6 +137,28 @@ def test_another_backend_is_compared_on_the_same_frames(workspace):
         assert comparison.against == f"{model.runtime}, CPUExecutionProvider, {model.precision}"
         assert (comparison.frames, comparison.is_alike, comparison.parity.n) == ("dataset", True, 9)
         assert model.parity is not None
+        assert comparison.computes_precision is (model.precision == "fp32")
+
+
+@pytest.mark.parametrize(
+    ("widens", "computes"), [((False, False), True), ((False, True), False), ((True, False), False)]
+)
+def test_an_agreement_counts_where_both_sides_compute_in_half(workspace, monkeypatch, widens, computes):
+    import gi_edge_bench.parity as bench_parity
+    from gi_edge.runtime.backends import OpenModel, open_model
+
+    bundle = read_bundle(workspace / "bundles" / "lesions")
+    honest = open_model(bundle, "fp16", Backend(provider="cpu"))
+    sides = []
+    for widens_half in widens:
+        session = Fake(honest.session.run)
+        session.widens_half = widens_half
+        sides.append(OpenModel(session, honest.file, honest.entry, None))
+    monkeypatch.setattr(bench_parity, "open_model", lambda *_: sides[1])
+    material = Material(probe_pixels(64), "probes", probes=read_probes(bundle))
+    found = compare_answers(bundle, sides[0], material, (Backend(provider="cpu"),), pictures=False).comparisons
+    assert [item.computes_precision for item in found] == [not widens[0], computes]
+    assert all(item.is_alike for item in found)
 
 
 def answers_through(monkeypatch, change):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from bench_large import large_bundle
 
+from gi_edge.artifacts.results import Comparison
 from gi_edge.report.notes import (
     PROBE_CAUTION,
-    command_from_result,
     comparison_notes,
     is_non_commercial,
     limits_note,
@@ -14,6 +14,7 @@ from gi_edge.report.notes import (
     parity_notes,
     support_note,
 )
+from gi_edge.report.panels import comparison_rows
 from gi_edge.report.speed_notes import percentile_note, spread_note
 
 
@@ -121,10 +122,28 @@ def test_shared_notes_stand_once(make):
     assert not any("Commercial" in note for name in ("first", "second") for note in notes[name])
 
 
-def test_command_names_the_bundles(make):
-    fast = make.bundle(make.model(is_speed_only=True), name="two words")
-    assert command_from_result(make.result(make.bundle(), fast)) == "gi-edge bench gastrovision 'two words'"
-    assert command_from_result(make.result(fast)) == "gi-edge bench 'two words' --speed-only"
+def test_an_agreement_computed_in_fp32_is_said_to_show_nothing_of_half(make):
+    probes = Comparison(
+        against="reference on probe images",
+        frames="probes",
+        parity=make.parity(16),
+        is_alike=True,
+        computes_precision=False,
+    )
+    other = probes.model_copy(update={"frames": "dataset", "against": "onnxruntime 1.23.2, CPUExecutionProvider, fp16"})
+    speed_only = make.model("fp16", is_speed_only=True)
+    bundle = make.bundle(speed_only.model_copy(update={"comparisons": (probes, other)}))
+    assert parity_notes(bundle)[1:] == (
+        "fp16: ONNX Runtime's CPU provider computes fp16 graphs in fp32: agreement here says nothing of fp16.",
+    )
+    assert comparison_notes(bundle)[:2] == (
+        "fp16: alike the reference; 0 of 16 probe images changed class; computed in fp32 here, which shows nothing of "
+        "fp16.",
+        "fp16: alike onnxruntime 1.23.2, CPUExecutionProvider, fp16; 0 of 16 frames changed class; computed in fp32 by "
+        "one of the two, which shows nothing of fp16.",
+    )
+    assert [row.outcome for row in comparison_rows(bundle)] == ["alike, computed in fp32"] * 2
+    assert len(parity_notes(make.bundle(speed_only))) == 1
 
 
 def test_comparisons_that_came_to_the_same_share_a_note():

@@ -169,6 +169,20 @@ def test_missed_frames_are_shown_by_rate(make):
     assert {"25", "60", "100 %", "fp32", "missed frames", "frames that arrive per second"} <= set(found)
 
 
+def test_missed_frames_of_several_regions_are_lines_of_their_own(make):
+    speeds = tuple(
+        make.speed(1, 70, scenario="paced", region=region).model_copy(
+            update={"deadlines": Deadlines(frame_rate=rate, deadline_ms=1000 / rate, frames=200, missed=missed)}
+        )
+        for region, rate, missed in (("host", 25, 0), ("host", 60, 20), ("file", 25, 10), ("file", 60, 100))
+    )
+    assert missed_shares((make.model(speeds=speeds),)) == {
+        "fp32, pixels to logits": [(25, 0.0), (60, 10.0)],
+        "fp32, file to label": [(25, 5.0), (60, 50.0)],
+    }
+    assert "fp32, file to label" in texts(deadline_plot((make.model(speeds=speeds),), name="d"))
+
+
 def test_nothing_to_draw_is_an_error(make):
     with pytest.raises(ValueError, match="no model was timed frame after frame, pixels to logits"):
         latency_plot((make.model(speeds=(make.speed(8),)),), "host", name="l")

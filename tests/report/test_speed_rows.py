@@ -91,6 +91,18 @@ def test_the_sentence_names_the_fastest_file_and_what_it_misses(make, missed, en
     assert speed_sentence(make.bundle(make.model(speeds=(make.speed(8),)))) is None
 
 
+def test_the_sentence_tells_of_missed_frames_in_the_region_of_its_time_only(make):
+    in_files = paced(make, 30, 90).model_copy(update={"region": "file"})
+    in_memory = paced(make, 60, 5)
+    both = make.bundle(make.model(speeds=(in_files, in_memory, make.speed())))
+    assert speed_sentence(both).endswith("(median, pixels to logits); at 60 frames per second it missed 5 / 600.")
+    other = make.bundle(make.model(speeds=(in_files, make.speed())))
+    assert speed_sentence(other).endswith("(median, pixels to logits).")
+    assert paced_run(both.models[0]) is in_memory
+    assert paced_run(other.models[0]) is in_files
+    assert paced_run(both.models[0], "device") is None
+
+
 def test_what_a_time_spans_is_said_once_and_notes_name_their_runs(make):
     noisy = make.speed(8).model_copy(update={"note": "random pixels"})
     bundle = make.bundle(make.model(speeds=(make.speed(), noisy, make.speed(1, region="device"))))

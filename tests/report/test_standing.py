@@ -144,6 +144,20 @@ def test_probes_alone_prove_nothing_but_a_broken_engine_fails_on_them(make):
     )
 
 
+def test_probes_computed_in_fp32_are_not_said_to_show_that_a_half_file_is_whole(make):
+    half = compared(make, make.model("fp16", is_speed_only=True))
+    widened = half.model_copy(
+        update={"comparisons": (half.comparisons[0].model_copy(update={"computes_precision": False}),)}
+    )
+    alone = sentence_from_result(make.result(make.bundle(widened)))
+    assert "broken" not in alone
+    assert "which proves no diagnosis, and nothing of their precision, in which this machine does not compute" in alone
+    single = compared(make, make.model(is_speed_only=True))
+    both = sentence_from_result(make.result(make.bundle(single, widened)))
+    assert "it shows that 1 of 2 are not broken, and nothing of the precision of the rest" in both
+    assert "shows that no engine is broken" in sentence_from_result(make.result(make.bundle(single, half)))
+
+
 def test_a_comparison_cannot_pass_a_file_and_cannot_hide_its_failure(make):
     differs = compared(make, make.model(), frames="dataset", is_alike=False)
     assert standing_from_model(differs).words == "fail"
