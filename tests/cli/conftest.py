@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bench_changes import retimed
+from benches import QUICK, job
 from PIL import Image
 from videos import write_video
+
+from gi_edge.artifacts.results import write_result
+from gi_edge.progress import Silent
+from gi_edge_bench.run import run
 
 
 @pytest.fixture
@@ -21,3 +27,22 @@ def place(workspace, tmp_path):
     (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.jpg").write_bytes(b"x")
     return folder
+
+
+@pytest.fixture(scope="module")
+def result(workspace):
+    """A real result, its samples replaced by quiet ones of 4 ms."""
+    return retimed(run(job(workspace, settings=QUICK), Silent()).model_copy(update={"marks": ()}), 4.0)
+
+
+@pytest.fixture
+def files(result, tmp_path):
+    """Write results and return the words of the command."""
+
+    def write(*results):
+        names = [f"{letter}.json" for letter in "abc"[: len(results)]]
+        for name, item in zip(names, results, strict=True):
+            write_result(tmp_path / name, item)
+        return ["compare", *names]
+
+    return write
