@@ -24,12 +24,8 @@ from gi_edge.runtime.placements import placements_of, profiled_placements, recor
 from gi_edge.runtime.providers import PROVIDER_NAMES, load_cuda_libraries, provider_fault
 from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT, Bound, Placement, Provider
 
-_RUN_ERRORS = (
-    *(ort.capi.onnxruntime_pybind11_state.Fail, ort.capi.onnxruntime_pybind11_state.RuntimeException),
-    *(ort.capi.onnxruntime_pybind11_state.EPFail, ort.capi.onnxruntime_pybind11_state.EngineError),
-    *(RuntimeError, MemoryError),
-)
-"""What ONNX Runtime raises where a run or a buffer fails, as for want of memory; they have no common base."""
+_RUN_ERRORS = ("Fail", "RuntimeException", "EPFail", "EngineError")
+"""Its classes that ONNX Runtime raises where a run fails, as for want of memory; they have no common base."""
 # TF32 is ONNX Runtime's default on CUDA and would make "fp32" a 10-bit mantissa.
 _CUDA_OPTIONS = {"use_tf32": "0"}
 _OTHER_PROVIDER = "pip install 'gi-edge[cuda]', or --provider cpu"
@@ -145,7 +141,10 @@ def _failures_of(provider: str, count: int) -> Iterator[None]:
     """Turn what ONNX Runtime raises in a run of so many frames into an error with a cure."""
     try:
         yield
-    except _RUN_ERRORS as error:
+    except Exception as error:
+        own = [getattr(ort.capi.onnxruntime_pybind11_state, name) for name in _RUN_ERRORS]
+        if not isinstance(error, (*own, RuntimeError, MemoryError)):
+            raise
         said = (str(error).splitlines() or [type(error).__name__])[0]
         frames = "1 frame" if count == 1 else f"{count} frames"
         raise RuntimeUnavailableError(
