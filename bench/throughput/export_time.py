@@ -30,7 +30,7 @@ from gi_edge_bench.environment import environment_now
 PARTS = ("train", "validation")
 FRAMES_EACH = 64
 """Of the training and of the validation part."""
-OPTIONS = ("", "--fp16", "--int8")
+OPTIONS = ("", "--fp16")
 
 
 def write_frames(source: Path, folder: Path, test: int) -> None:
