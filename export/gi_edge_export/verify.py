@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gi_edge.modeling.pixels import logits_of
 from gi_edge.runtime.batches import logits_from_session
 from gi_edge.runtime.onnxruntime import open_session
 from gi_edge_export.graph_types import widened_from_graph
+from gi_edge_export.half import HalfProducts
 from gi_edge_export.quantize.kernels import text_from_kernels
 
 _WIDENED: tuple[Precision, ...] = ("fp16", "bf16")
@@ -72,7 +74,8 @@ def check_model(
         computed_by += f", {text_from_kernels(path)}"
     if precision in _WIDENED:
         device = next(classifier.parameters()).device.type
-        answers = replace(answers, candidate=logits_of(classifier, trained.pixels))
+        with HalfProducts() if device == "cpu" else nullcontext():
+            answers = replace(answers, candidate=logits_of(classifier, trained.pixels))
         computed_by = f"PyTorch on {device}, computing in half precision"
     verdict = verdict_from_answers(precision, answers, Origin(model_sha256(path), computed_by, True))
     file_parity = parity_from_logits(trained.logits, of_file, trained.temperature)
