@@ -67,7 +67,7 @@ def gi_edge(workspace: Path, command: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(data: Path, architecture: str, size_px: int, test: int) -> list[dict[str, Any]]:
+def measure(data: Path, architecture: str, size_px: int, test: int, sets: list[str]) -> list[dict[str, Any]]:
     """Train in a temporary workspace and time the exports there."""
     with tempfile.TemporaryDirectory() as place:
         workspace = Path(place)
@@ -77,7 +77,7 @@ def measure(data: Path, architecture: str, size_px: int, test: int) -> list[dict
         gi_edge(workspace, "init --data data/frames --spec csv --weights base.safetensors")
         gi_edge(workspace, f"train --image-size {size_px} --epochs 1")
         rows = []
-        for options in OPTIONS:
+        for options in sets:
             command = f"export --adapter frames --allow-undecided --force {options}".rstrip()
             rows.append({"command": f"gi-edge {command}", "seconds": round(gi_edge(workspace, command), 1)})
         return rows
@@ -90,9 +90,10 @@ def main() -> None:
     parser.add_argument("--architecture", default="convnextv2_tiny")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--test", type=int, default=500, help="frames that the gate compares")
+    parser.add_argument("--options", nargs="+", default=OPTIONS, help="of each export, such as '' or '--fp16 --int8'")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    rows = measure(given.data, given.architecture, given.image_size, given.test)
+    rows = measure(given.data, given.architecture, given.image_size, given.test, given.options)
     report = {
         "command": shlex.join(["python", "bench/throughput/export_time.py", *sys.argv[1:]]).replace(
             str(given.data), "DIR"
