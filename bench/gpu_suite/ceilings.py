@@ -57,11 +57,18 @@ def _matrix(kind: Kind, device: torch.device, seconds: float) -> Ceiling:
         return Ceiling(per_second=None, how="", reason="a CPU has no TF32")
     if kind == "int8" and not hasattr(torch, "_int_mm"):
         return Ceiling(per_second=None, how="", reason=f"PyTorch {torch.__version__} has no int8 product")
+    return max(
+        (_told_ceiling(kind, size, device, seconds) for size in SIZES[device.type]),
+        key=lambda ceiling: ceiling.per_second or 0.0,
+    )
+
+
+def _told_ceiling(kind: Kind, size: int, device: torch.device, seconds: float) -> Ceiling:
+    """Measure one size; a size that fails costs itself only, and its reason stands in the result if no other runs."""
     try:
-        found = [matrix_ceiling(kind, size, device, seconds) for size in SIZES[device.type]]
-    except (RuntimeError, NotImplementedError) as error:  # such as out of memory, or a type without kernels
+        return matrix_ceiling(kind, size, device, seconds)
+    except RuntimeError as error:  # all that PyTorch raises here: no memory (OutOfMemoryError), no kernel of that type
         return Ceiling(per_second=None, how="", reason=" ".join(str(error).split())[:300])
-    return max(found, key=lambda ceiling: ceiling.per_second or 0.0)
 
 
 def matrix_ceiling(kind: Kind, size: int, device: torch.device, seconds: float) -> Ceiling:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -119,13 +119,11 @@ def throughput_plot(models: Sequence[ModelRun], *, name: str) -> str:
 
 def throughputs(models: Sequence[ModelRun]) -> dict[str, list[tuple[float, float]]]:
     """Return points of batch size and images per second by model, and by timed region where there are several."""
-    runs = [(label, run) for label, model in _labelled(models) for run in throughput_runs(model)]
-    regions = {run.region for _, run in runs}
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for label, run in runs:
-        line = label if len(regions) == 1 else f"{label}, {REGION_NAMES[run.region]}"
-        lines.setdefault(line, []).append((run.batch_size, run.images_per_second))
-    return lines
+    return _lines_by_region(
+        (label, run.region, (run.batch_size, run.images_per_second))
+        for label, model in _labelled(models)
+        for run in throughput_runs(model)
+    )
 
 
 def deadline_plot(models: Sequence[ModelRun], *, name: str) -> str:
@@ -149,17 +147,22 @@ def deadline_plot(models: Sequence[ModelRun], *, name: str) -> str:
 
 def missed_shares(models: Sequence[ModelRun]) -> dict[str, list[tuple[float, float]]]:
     """Return points of frame rate and percentage of missed frames by model, and by timed region if several."""
-    runs = [
-        (label, run.region, run.deadlines)
+    return _lines_by_region(
+        (label, run.region, (late.frame_rate, 100 * late.missed / late.frames))
         for label, model in _labelled(models)
         for run in model.speeds
-        if run.deadlines is not None and run.deadlines.frames
-    ]
-    regions = {region for _, region, _ in runs}
+        if (late := run.deadlines) is not None and late.frames
+    )
+
+
+def _lines_by_region(points: Iterable[tuple[str, Region, tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+    """Collect points of model and region into a line each; the region is named only where there are several."""
+    found = list(points)
+    regions = {region for _, region, _ in found}
     lines: dict[str, list[tuple[float, float]]] = {}
-    for label, region, late in runs:
+    for label, region, point in found:
         line = label if len(regions) == 1 else f"{label}, {REGION_NAMES[region]}"
-        lines.setdefault(line, []).append((late.frame_rate, 100 * late.missed / late.frames))
+        lines.setdefault(line, []).append(point)
     return lines
 
 
