@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 TRAINING = "--backbone gi-edge-small --image-size 64 --epochs 6 --batch-size 8 --rank 4 --learning-rate 5e-3"
+ENDS_WITHIN_S = 600
+"""Longest time of a command line; far more than any takes."""
 COLOURS = {"blue lesion": (60, 70, 170), "green lesion": (60, 160, 70), "red lesion": (170, 60, 60)}
 
 
@@ -37,17 +40,23 @@ def write_frames(folder: Path, per_class: int = 12, size: tuple[int, int] = (80,
 
 
 def gi_edge_process(*words: object, cwd: Path, python: str = sys.executable, **variables: str) -> Outcome:
-    """Run the command line in a process of its own."""
+    """Run the command line in a process of its own; one that hangs fails the test with the stacks of its threads."""
     code = "from gi_edge.cli.main import main; main()"
-    done = subprocess.run(
-        [python, "-c", code, *map(str, words)],
+    running = subprocess.Popen(
+        [python, "-X", "faulthandler", "-c", code, *map(str, words)],
         cwd=cwd,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **variables},
-        check=False,
     )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    try:
+        out, err = running.communicate(timeout=ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGABRT)
+        _, err = running.communicate(timeout=60)
+        raise AssertionError(f"no end after {ENDS_WITHIN_S} s: {' '.join(map(str, words))}\n{err}") from None
+    return Outcome(running.returncode, out, err)
 
 
 SMALL = ["--backbone", "gi-edge-small", "--image-size", 32, "--epochs", 1, "--rank", 2]

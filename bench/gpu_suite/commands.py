@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _IMPORTED = (_REPOSITORY, *(_REPOSITORY / name for name in ("training", "export", "bench")))
 """Folders that Python imports this repository from, installed or not."""
 _LONGEST_REASON = 300
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -56,32 +58,54 @@ def run_module(
     shown = "gi-edge" if module == "gi_edge" else f"python -m {module}"
     text = " ".join([shown, *words])
     paths = [*map(str, _IMPORTED), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *words],
-        cwd=folder,
-        env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    timed_out = False
-    _running.add(process)
+    started, timed_out = time.perf_counter(), False
+    begun: list[subprocess.Popen[str]] = []
     try:
+        with _signals_held():
+            begun.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", module, *words],
+                    cwd=folder,
+                    env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+            _running.update(begun)
+        (process,) = begun
         out, err = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
         timed_out = True
         _end(process)
         out, err = process.communicate()
     except BaseException:
-        _end(process)
-        process.communicate()
+        for process in begun:
+            _end(process)
+            process.communicate()
         raise
     finally:
-        _running.discard(process)
+        _running.difference_update(begun)
     return Done(text, process.returncode, out, err, time.perf_counter() - started, timed_out)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let Ctrl-C and a kill wait until the block ends: within it a command may run that nobody could end yet."""
+    if threading.current_thread() is not threading.main_thread():  # no signal is handled in another
+        yield
+        return
+    held: list[int] = []
+    handlers = {number: signal.signal(number, lambda came, _: held.append(came)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for came in held:
+        signal.raise_signal(came)
 
 
 def end_all() -> None:

@@ -17,7 +17,7 @@ from gi_edge.runtime.nvml import NvmlGpu
 from gi_edge_bench.energy import Meter
 from gpu_suite.bench_runs import Target, bench_rows, bench_words, graph_rows, rows_from_run
 from gpu_suite.ceilings import copy_ceiling, matrix_ceiling, measured_ceilings, set_tf32
-from gpu_suite.commands import Done, run_module
+from gpu_suite.commands import Done
 from gpu_suite.options import Options
 from gpu_suite.timing import is_settled, time_call, timed_call
 from gpu_suite.torch_runs import Subject, TorchJob, measured_row, rows_from_output
@@ -121,23 +121,6 @@ def test_tf32_is_set_by_the_interface_that_compilers_read():
             assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-def test_a_command_that_takes_too_long_is_ended(tmp_path):
-    started = time.monotonic()
-    done = run_module("timeit", ["-n1", "-r1", "import time; time.sleep(60)"], tmp_path, 1.0)
-    assert time.monotonic() - started < 30
-    assert done.timed_out
-    assert done.reason.startswith("ended after ")
-
-
-def test_what_a_failed_command_said(tmp_path):
-    assert run_module("timeit", ["-n1", "-r1", "pass"], tmp_path, 60).reason is None
-    missing = run_module("no_such_module", [], tmp_path, 60)
-    assert missing.reason.startswith("exit code 1: ")
-    assert missing.reason.endswith("No module named no_such_module")
-    assert Done("x", 1, "", "a\nerror: why\nafter\n", 1).reason == "exit code 1: error: why"
-    assert Done("x", -11, "", "", 1).reason == "ended by signal 11: it said nothing"
 
 
 def subject_of_network():

@@ -124,6 +124,20 @@ def test_dark_is_dark_in_grounds_inks_and_figures(browser, page):
     assert (dark_ground < 0.05, dark_ink > 0.7) == (True, True)
 
 
+def test_a_browser_that_hangs_is_replaced_and_asked_again(pages, tmp_path, monkeypatch):
+    monkeypatch.setattr("browser.ANSWERS_WITHIN_S", 5)
+    with started_browser(tmp_path) as hanging:
+        hanging.open(pages / "quiet.html", width=SCREEN[0], height=SCREEN[1], scheme="dark")
+        stopped = hanging.processes()
+        assert len(stopped) > 2
+        for process in stopped:
+            process.suspend()
+        monkeypatch.setattr("browser.ANSWERS_WITHIN_S", 60)
+        assert hanging.look("luminance(groundOf(document.body))") < 0.05
+        assert hanging.requests() == [(pages / "quiet.html").as_uri()]
+        assert not any(process.is_running() and process.status() != "zombie" for process in stopped)
+
+
 def test_the_measuring_itself_sees_faults(browser, tmp_path):
     """A page with one fault of each kind: a check that finds none of them would prove nothing."""
     (tmp_path / "bad.html").write_text(
