@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -58,8 +57,8 @@ class Shown:
 class Browser:
     """One window, and what it logged since the last page was opened.
 
-    Selenium waits for ever for a Chromium that hangs. Here one that does not answer in time is ended, the page opened
-    again in a new one, and the question put once more; a second silence is the error of the test.
+    A Chromium that does not answer in time is ended, the page opened again in a new one, and the question put once
+    more; a second silence is the error of the test.
     """
 
     def __init__(self, profiles: Path) -> None:
@@ -150,7 +149,7 @@ def _new_driver(profile: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         # The driver is on this machine: a proxy that the environment names must not stand between.
         patch.setenv("no_proxy", ",".join(filter(None, (os.environ.get("no_proxy"), "localhost,127.0.0.1"))))
-        patch.setattr(socket, "getdefaulttimeout", lambda: ANSWERS_WITHIN_S)  # from which Selenium takes its own
         driver = webdriver.Chrome(options=options, service=service)
+    driver.command_executor.client_config.timeout = ANSWERS_WITHIN_S
     driver.get("about:blank")  # in place of Chromium's own start page, which asks for files of its own
     return driver

@@ -55,7 +55,7 @@ class Driver:
         """What was destroyed without a context; a real driver ends the process, or leaks."""
         self._next = 0x1000
         self.clock = 0.0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # the garbage collector frees within an allocation
 
     def _made(self, kind, thing):
         with self.lock:

@@ -58,27 +58,32 @@ def image_warnings() -> Iterator[None]:
 
 
 class _SharedFilters:
-    """The filters of image_warnings and how many hold them."""
+    """The filters of image_warnings and how many hold them.
+
+    The garbage collector may end a generator that holds them within a call of the same thread, so the lock lets that
+    thread in again, and a caller counts before it looks.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._holders = 0
         self._before: warnings.catch_warnings[None] | None = None
 
     def enter(self) -> None:
         with self._lock:
-            if not self._holders:
+            self._holders += 1
+            if self._before is None:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            self._holders += 1
 
     def leave(self) -> None:
         with self._lock:
             self._holders -= 1
             if not self._holders and self._before is not None:
-                self._before.__exit__(None, None, None)
+                before, self._before = self._before, None
+                before.__exit__(None, None, None)
 
 
 _FILTERS = _SharedFilters()

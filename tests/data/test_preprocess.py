@@ -98,6 +98,22 @@ def test_sizes_that_convnext_cannot_divide_are_refused(size):
         PreprocessSpec(size_px=size)
 
 
+def test_filters_may_be_shared_from_within_their_own_setting_up(monkeypatch):
+    """As when the garbage collector ends a reader there: a plain lock would wait for itself."""
+    before, simplefilter = list(warnings.filters), warnings.simplefilter
+
+    def collecting(*words):
+        monkeypatch.undo()
+        with image_warnings():
+            pass
+        simplefilter(*words)
+
+    monkeypatch.setattr(warnings, "simplefilter", collecting)
+    with image_warnings():
+        assert warnings.filters != before
+    assert warnings.filters == before
+
+
 def test_filters_hold_for_all_that_share_them_and_are_taken_down_with_the_last():
     """Threads end in any order; catch_warnings by itself would put the first one's filters back for good."""
     before = list(warnings.filters)
