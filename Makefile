@@ -31,7 +31,7 @@ contracts: install
 	$(BIN)/lint-imports --no-cache
 
 unit: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The newest versions that all supported Pythons agree on; run make test afterwards, and commit both or neither.
 constraints: install
