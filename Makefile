@@ -24,8 +24,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# As on Python 3.10, the oldest; NumPy's types for a newer Python than 3.11 can be read as on that one only.
 types: install
-	$(BIN)/mypy
+	$(BIN)/mypy --python-version $$($(BIN)/python -c "import sys; v = sys.version_info[:2]; print('3.10' if v < (3, 12) else '%d.%d' % v)")
 
 contracts: install
 	$(BIN)/lint-imports --no-cache

@@ -89,6 +89,7 @@ def ours(given: argparse.Namespace, changed: dict[str, str]) -> Stamped:
     """Train with gi-edge's own data, model and loop; the scores between epochs are left out."""
     import torch
 
+    from gi_edge.modeling.memory import keep_freed_memory
     from gi_edge.modeling.methods import check_request, prepare_model
     from gi_edge.modeling.pixels import PixelClassifier
     from gi_edge.progress import Silent
@@ -99,7 +100,6 @@ def ours(given: argparse.Namespace, changed: dict[str, str]) -> Stamped:
     from gi_edge_training.loader import Frames, Share, TrainingLoader
     from gi_edge_training.loop import Fitting, Validation, fit
     from gi_edge_training.loss import loss_from_settings
-    from gi_edge_training.memory import keep_freed_memory
 
     device = torch.device("cpu")
     fixed = {"image_size_px": given.image_size, "batch_size": given.batch_size, "epochs": 1, "split_by": "frame"}

@@ -74,10 +74,6 @@ class OnnxForm(Value):
     """Weights larger than this go into a second file: protobuf holds 2 GiB."""
 
 
-HEADROOM_FRAMES = 128
-"""Frames, evenly spaced over the held-out ones, that the range of the activations is measured on."""
-
-
 def opset_of(precision: Precision) -> int:
     """Return the operator set that a precision is written in."""
     return OPSET_BF16 if precision == "bf16" else OPSET

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
+"""float32 throughout; NumPy's own types do not follow that through every operation."""
+Edge = float | np.floating[Any] | Array
 
 KINDS = ("blood", "bubbles", "polyp", "ulcer")
 MIMICS = ("bulge", "mucus", "stray")
@@ -219,7 +222,7 @@ def _floats(rows: list[tuple[float, float, float]]) -> tuple[tuple[float, float,
     return tuple((float(a), float(b), float(c)) for a, b, c in rows)
 
 
-def step(value: Array, low: float | Array, high: float | Array) -> Array:
+def step(value: Array, low: Edge, high: Edge) -> Array:
     """Return the smooth step from 0 at low to 1 at high; low may exceed high."""
     span = np.asarray(high - low, dtype=np.float32)
     t = np.clip((value - np.float32(low)) / span, 0, 1)

@@ -5,6 +5,8 @@ All are means over frames or absolute sums per bin, so that they are computed fr
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -63,8 +65,7 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
     A temperature above 0 keeps the order of a row, and so the most probable class.
     """
     shifted = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
-    result: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
-    return result
+    return cast("NDArray[np.float32]", shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def frame_sums(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Floats:

@@ -37,7 +37,9 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], *,
         axes.set_ylim(size, 0)
         for row, column in zip(*np.nonzero(counts), strict=True):
             share = float(shares[row, column])
-            axes.add_patch(Rectangle((column, row), 1, 1, facecolor=CELL, alpha=cell_strength(share), linewidth=0))
+            axes.add_patch(
+                Rectangle((float(column), float(row)), 1, 1, facecolor=CELL, alpha=cell_strength(share), linewidth=0)
+            )
             ink = CELL_INK if share >= _DARK_CELL else INK
             text = str(counts[row, column])
             axes.text(column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=font, color=ink)

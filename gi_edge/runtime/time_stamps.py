@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
 
 import av
 from av.packet import Packet
@@ -11,6 +13,21 @@ from av.video.stream import VideoStream
 
 _FALL_S = 1.0
 """Decoding times never fall; files that round them badly or leave some out stay below this."""
+
+
+class Rational(Protocol):
+    """Fraction is one, and so are the ratios of PyAV 19, which cannot be rounded."""
+
+    @property
+    def numerator(self) -> int: ...
+
+    @property
+    def denominator(self) -> int: ...
+
+
+def fraction_of(ratio: Rational | None) -> Fraction | None:
+    """Return a ratio of PyAV as a Fraction; None where a file tells none."""
+    return Fraction(ratio.numerator, ratio.denominator) if ratio else None
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,7 @@ def rising_packets(
 
     A single stamp that fits neither the one before nor the one after it is taken away, as damage.
     """
-    tick, rate = stream.time_base, stream.average_rate or stream.guessed_rate
+    tick, rate = fraction_of(stream.time_base), fraction_of(stream.average_rate or stream.guessed_rate)
     if not tick:
         yield from packets
         return

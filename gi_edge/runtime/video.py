@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.video.frame import VideoFrame as AvFrame
@@ -15,11 +16,13 @@ from PIL import Image
 
 from gi_edge.errors import DataError
 from gi_edge.runtime.sampling import Sampling
-from gi_edge.runtime.time_stamps import Restart, rising_packets
+from gi_edge.runtime.time_stamps import Restart, fraction_of, rising_packets
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, -180: Image.Transpose.ROTATE_180}
 _TURNS |= {-90: Image.Transpose.ROTATE_270, 270: Image.Transpose.ROTATE_270, -270: Image.Transpose.ROTATE_90}
 """By the degrees, counterclockwise, that a file asks its player to turn it."""
+_OPENED_WITH: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+"""Titles that are no UTF-8 stop nobody; PyAV 19 keeps their bytes by itself."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read_info(path: Path) -> VideoInfo:
     """Read the head of a video file. Raises: DataError if it cannot be opened or has no video."""
     with closing(_opened(path)) as container:
         stream = container.streams.video[0]
-        rate = stream.average_rate or stream.guessed_rate
+        rate = fraction_of(stream.average_rate or stream.guessed_rate)
         frames = stream.frames or round(_duration_s(container, stream) * float(rate or 0))
         return VideoInfo(stream.width, stream.height, frames or None, rate)
 
@@ -90,7 +93,7 @@ def read_frames(path: Path, sampling: Sampling | None = None) -> Iterator[VideoF
         # patched up are not marked (FFmpeg in PyAV 18.1: 2 of 6 damaged files passed, each with 12 false frames).
         stream.thread_type = "NONE"
         clock, damage = _Clock(stream), _Damage()
-        picker = (sampling or Sampling()).picker(stream.average_rate)
+        picker = (sampling or Sampling()).picker(fraction_of(stream.average_rate))
         number = -1
         for outcome in _decoded(container, stream):
             if isinstance(outcome, Restart):
@@ -126,7 +129,7 @@ class _Clock:
 
     def __init__(self, stream: VideoStream) -> None:
         self._start = stream.start_time or 0
-        self._tick = stream.time_base
+        self._tick = fraction_of(stream.time_base)
         self._last: float | None = None
 
     def time_s(self, pts: int | None) -> float | None:
@@ -177,7 +180,7 @@ def _opened(path: Path) -> av.container.InputContainer:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty", fix="copy it again")
-        container = av.open(str(path), metadata_errors="replace")
+        container: av.container.InputContainer = av.open(str(path), "r", **_OPENED_WITH)
     except (av.error.FFmpegError, OSError) as error:
         raise DataError(f"{path} cannot be read as a video: {_reason(error)}", fix="check that it plays") from error
     if not container.streams.video:
@@ -218,8 +221,9 @@ def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Ite
 
 
 def _duration_s(container: av.container.InputContainer, stream: VideoStream) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+    tick = fraction_of(stream.time_base)
+    if stream.duration is not None and tick is not None:
+        return float(stream.duration * tick)
     return (container.duration or 0) / av.time_base
 
 

@@ -8,11 +8,13 @@ import sys
 import pytest
 import torch
 
-from gi_edge_training.memory import keep_freed_memory, peak_memory_bytes
+from gi_edge.modeling.memory import keep_freed_memory
+from gi_edge_training.memory import peak_memory_bytes
 
 FAULTS = """
 import resource, sys, torch
-from gi_edge_training.memory import keep_freed_memory, peak_memory_bytes
+from gi_edge.modeling.memory import keep_freed_memory
+from gi_edge_training.memory import peak_memory_bytes
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit(5)
 def faults():
@@ -44,7 +46,8 @@ def test_nothing_is_changed_where_there_is_no_glibc(monkeypatch):
 
 PEAK = """
 import numpy, sys, torch
-from gi_edge_training.memory import keep_freed_memory, peak_memory_bytes
+from gi_edge.modeling.memory import keep_freed_memory
+from gi_edge_training.memory import peak_memory_bytes
 cpu, mb = torch.device("cpu"), 1 << 20
 def grown(work):
     before = peak_memory_bytes(cpu)

@@ -13,9 +13,11 @@ from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.data.frame_cache import cache_folder
 from gi_edge.data.split import Part
 from gi_edge.metrics.calibration import softmax
+from gi_edge.modeling.memory import keep_freed_memory
 from gi_edge.modeling.methods import load_trained
 from gi_edge.modeling.pixels import PixelClassifier, logits_of
 from gi_edge.progress import Progress
+from gi_edge_training.engine import device_from_name
 
 
 def predictions_of_adapter(
@@ -27,7 +29,9 @@ def predictions_of_adapter(
     """
     manifest = adapter.manifest
     held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress, cache_folder())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_from_name("auto")
+    if device.type == "cpu":
+        keep_freed_memory()
     classifier = PixelClassifier(load_trained(adapter, weights, progress), manifest.preprocess).to(device)
     logits = logits_of(classifier, np.asarray(held_out.pixels))
     runtime = f"PyTorch {torch.__version__} on {device.type}, fp32"

@@ -1,9 +1,7 @@
-"""The memory of the training process: kept between two steps, and measured."""
+"""The memory of the training process, measured."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import re
 import resource
 import sys
@@ -11,24 +9,7 @@ from pathlib import Path
 
 import torch
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
-_NEVER = -1
-
-
-def keep_freed_memory() -> bool:
-    """Let the C library keep freed memory for the next step; return whether it could be told so.
-
-    By default glibc returns every block of more than 32 MB to the kernel when it is freed, and gets it back page by
-    page, zeroed, when the next tensor of that size is made: at every step, for every large activation. Only glibc knows
-    these options; elsewhere nothing is changed. It holds for the rest of the process. What an earlier run in this
-    process left free is given back first.
-    """
-    library = _glibc()
-    if library is None:
-        return False
-    gc.collect()
-    library.malloc_trim(0)
-    return bool(library.mallopt(_MMAP_MAX, 0) and library.mallopt(_TRIM_THRESHOLD, _NEVER))
+from gi_edge.modeling.memory import glibc
 
 
 def begin_peak(device: torch.device) -> None:
@@ -46,14 +27,7 @@ def peak_memory_bytes(device: torch.device, status: Path = Path("/proc/self/stat
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if _glibc() is not None:
+    if glibc() is not None:
         return 1024 * int(re.findall(r"^RssAnon:\s+(\d+) kB", status.read_text(encoding="ascii"), re.MULTILINE)[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # kilobytes on Linux
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None

@@ -18,6 +18,7 @@ from gi_edge.errors import DataError, ResumableInterrupt
 from gi_edge.files import atomic_folder, disk_errors
 from gi_edge.metrics.calibration import Calibration
 from gi_edge.modeling.backbone import Backbone
+from gi_edge.modeling.memory import keep_freed_memory
 from gi_edge.modeling.methods import check_request, prepare_model, save_trained, weight_counts
 from gi_edge.modeling.pixels import PixelClassifier
 from gi_edge.progress import Progress, Silent
@@ -31,7 +32,7 @@ from gi_edge_training.engine import accelerator_from_settings, device_from_name,
 from gi_edge_training.loader import Frames, TrainingLoader
 from gi_edge_training.loop import Fitting, fit
 from gi_edge_training.loss import loss_from_settings
-from gi_edge_training.memory import begin_peak, keep_freed_memory
+from gi_edge_training.memory import begin_peak
 from gi_edge_training.processes import (
     check_same,
     first_of_machine,
