@@ -2,9 +2,13 @@
 
     python bench/studies/exports.py --workspace DIR --data hyperkvasir-5=DIR --data wce-bleeding=DIR --weights FILE \\
         --output bench/results/exports.json
+    python bench/studies/exports.py --workspace DIR --generated 320 --weights FILE \\
+        --output bench/results/exports_generated.json
 
 Trains one LoRA adapter per data set unless it is there, exports it in fp32, fp16, bf16 and both dialects of int8 with
 engines for RTX GPUs in fp16, and writes what the bundles say: verdicts, headroom, what int8 kept, sizes, commands.
+A few hundred frames leave most verdicts open; generated frames are as many as one likes, and show what becomes of a
+verdict then. They are no endoscopy: nothing about a clinic follows from them.
 """
 
 from __future__ import annotations
@@ -19,12 +23,24 @@ from commands import Commands, write_workspace
 
 from gi_edge.artifacts.bundle import Bundle, ModelEntry, read_bundle
 from gi_edge.artifacts.engine import read_engines
+from gi_edge.data.synthetic import SyntheticSpec, write_dataset
 from gi_edge_bench.environment import environment_now
 
 TRAINING = ("--image-size", "160", "--epochs", "6", "--learning-rate", "3e-3", "--seed", "0")
+GENERATED_TRAINING = (*TRAINING, "--epochs", "3", "--holdout-fraction", "0.33")
 EXPORT = ("--fp16", "--bf16", "--int8", "--int8-target", "both", "--allow-undecided")
+GENERATED = "generated"
 SMS = "86,89,120"
 """RTX 30, 40 and 50."""
+
+
+def generated(workspace: Path, videos: int) -> Path:
+    """Return a folder of generated frames in a workspace, written unless it is there."""
+    spec = SyntheticSpec(videos_per_finding=videos, frames_per_stretch=3)
+    folder = workspace / f"{GENERATED}-{videos}"
+    if not folder.exists():
+        write_dataset(folder, spec)
+    return folder
 
 
 def model_row(bundle: Bundle, entry: ModelEntry) -> dict[str, Any]:
@@ -83,15 +99,22 @@ def main() -> None:
     """Run the study and write JSON, and a table beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True, help="folder for adapters and bundles")
-    parser.add_argument("--data", action="append", required=True, metavar="NAME=DIR", help="data set, class per folder")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=DIR", help="data set, class per folder")
+    parser.add_argument(
+        "--generated", type=int, metavar="N", help="also generated frames, of N videos for each finding"
+    )
     parser.add_argument("--weights", type=Path, required=True, help="base weights of the backbone")
     parser.add_argument("--output", type=Path, required=True, help="JSON file; the table goes beside it as .md")
     given = parser.parse_args()
-    names = write_workspace(given.workspace, given.data, given.weights)
+    data = given.data
+    if given.generated is not None:
+        data = [*data, f"{GENERATED}={generated(given.workspace, given.generated)}"]
+    names = write_workspace(given.workspace, data, given.weights)
     commands = Commands(given.workspace)
     rows = []
     for name in names:
-        commands.gi_edge_unless(given.workspace / "adapters" / name, "train", "--dataset", name, *TRAINING)
+        training = GENERATED_TRAINING if name == GENERATED else TRAINING
+        commands.gi_edge_unless(given.workspace / "adapters" / name, "train", "--dataset", name, *training)
         commands.gi_edge("export", "--adapter", name, *EXPORT, "--force")
         commands.gi_edge("engine", name, "--precision", "fp16", "--runtime", "tensorrt-rtx", "--sm", SMS)
         rows.append(bundle_row(read_bundle(given.workspace / "bundles" / name)))
