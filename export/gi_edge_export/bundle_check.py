@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,12 +16,17 @@ from gi_edge.artifacts.manifest import ENGINES_FOLDER, MANIFEST
 from gi_edge.config import Value, json_from_value
 from gi_edge.errors import ArtifactError, GateError, GiEdgeError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
+from gi_edge.metrics.agreement import flip_rate_upper95
 from gi_edge.metrics.calibration import softmax
+from gi_edge.metrics.limits import limit_checks
+from gi_edge.metrics.parity import Parity, Precision
 from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT
 from gi_edge_export.properties import model_properties
 
 _PROBABILITY_ERROR = 1e-5
 """Two softmaxes in fp32 differ by a few of its roundings, 6e-8 each."""
+_BOUND_ERROR = 1e-9
+"""Between two versions of SciPy."""
 
 
 class Check(Value):
@@ -64,6 +70,7 @@ def _checks(bundle: Bundle) -> Iterator[Check]:
     yield _asked("labels", lambda: _labels(bundle))
     yield _asked("preprocess", lambda: _preprocess(bundle))
     yield _asked("reference", lambda: _reference(bundle))
+    yield _asked("training", lambda: _training(bundle))
     for model in bundle.manifest.models:
         yield from _model_checks(bundle, model)
     yield _asked("engines folder", lambda: _engines_folder(bundle))
@@ -107,6 +114,18 @@ def _reference(bundle: Bundle) -> str:
     return f"{n} held-out frames, logits [{n}, {classes}]"
 
 
+def _training(bundle: Bundle) -> str:
+    """What the manifest says of the training part and of the merge."""
+    counts = Counter(row.label for row in bundle.split().rows if row.part == "train")
+    most = [label for label, count in counts.items() if count == max(counts.values())]
+    if bundle.manifest.majority_label not in most:
+        raise _wrong(f"the manifest's most frequent class is {bundle.manifest.majority_label}, split.csv's {most[0]}")
+    changed = _not_passed("fp32", bundle.manifest.merge)
+    if changed:
+        raise _wrong(f"merging changed the model: {'; '.join(changed)}")
+    return f"{counts.total()} training frames, merged within {bundle.manifest.merge.max_abs_error:.1e}"
+
+
 def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
     yield _asked(f"{model.path} verdict", lambda: _verdict(bundle, model))
     name = f"{model.path} graph"
@@ -125,9 +144,23 @@ def _model_checks(bundle: Bundle, model: ModelEntry) -> Iterator[Check]:
 def _verdict(bundle: Bundle, model: ModelEntry) -> str:
     found = model_sha256(bundle.path / model.path)
     _agree("the file that the verdict is about, its sha256", model.verdict.file_sha256, found)
-    if model.verdict.status == "fail":
-        raise _wrong(f"the export's verdict is fail: {'; '.join(model.verdict.reasons)}")
-    return f"{model.verdict.status}, computed by {model.verdict.computed_by}"
+    verdict, parity = model.verdict, model.verdict.parity
+    if verdict.status == "fail":
+        raise _wrong(f"the export's verdict is fail: {'; '.join(verdict.reasons)}")
+    _agree("the verdict's frames", len(bundle.reference().ids), parity.n)
+    bound = flip_rate_upper95(parity.flips, parity.n)
+    if abs(bound - parity.flip_rate_upper95) > _BOUND_ERROR:
+        told = f"{parity.flip_rate_upper95:.1%}"
+        raise _wrong(f"{parity.flips} of {parity.n} frames changed class: at most {bound:.1%}, the verdict says {told}")
+    recorded = {check.name: (check.outcome, check.value, check.limit) for check in verdict.checks}
+    for check in limit_checks(verdict.precision, parity):
+        if recorded.get(check.name) != (check.outcome, check.value, check.limit):
+            raise _wrong(f"the verdict's check {check.name} does not follow from its own numbers")
+    return f"{verdict.status}, computed by {verdict.computed_by}"
+
+
+def _not_passed(precision: Precision, parity: Parity) -> list[str]:
+    return [check.reason for check in limit_checks(precision, parity) if check.outcome != "pass"]
 
 
 def _graph(bundle: Bundle, model: ModelEntry) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.manifest import Manifest, read_manifest
@@ -20,7 +21,7 @@ from gi_edge.data.split import Split
 from gi_edge.errors import ArtifactError
 from gi_edge.files import sha256_file
 from gi_edge.metrics.parity import Parity, Precision
-from gi_edge.metrics.verdict import Verdict
+from gi_edge.metrics.verdict import Verdict, drawn_from
 
 LABELS_FILE = "labels.txt"
 PREPROCESS_FILE = "preprocess.json"
@@ -67,6 +68,14 @@ class BundleManifest(Manifest):
     """Test frames that travel with the bundle, under the licence of the dataset."""
     headroom: Headroom | None = None
     """What fp16 has to hold, block by block, where the bundle has an fp16 model."""
+
+    @model_validator(mode="after")
+    def _verdicts_are_those_of_their_checks(self) -> BundleManifest:
+        for model in self.models:
+            status, reasons = drawn_from(model.verdict.checks)
+            if (model.verdict.status, model.verdict.reasons) != (status, reasons):
+                raise ValueError(f"the verdict on {model.path} says {model.verdict.status}, its checks say {status}")
+        return self
 
 
 @dataclass(frozen=True)

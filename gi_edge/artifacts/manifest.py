@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gi_edge.config import Value, json_from_value, value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec
@@ -114,6 +114,12 @@ class Manifest(Value):
     """The resolved settings it was made with."""
     files: tuple[FileEntry, ...] = ()
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _temperature_is_the_fitted_one(self) -> Manifest:
+        if self.calibration is not None and self.calibration.temperature != self.temperature:
+            raise ValueError(f"temperature {self.temperature:g} is not the fitted {self.calibration.temperature:g}")
+        return self
 
 
 M = TypeVar("M", bound=Manifest)

@@ -29,7 +29,7 @@ from gi_edge.metrics.checks import check_groups, check_labels, check_lengths
 from gi_edge.metrics.limits import limit_checks
 from gi_edge.metrics.losses import Margins, calibration_checks, loss_checks
 from gi_edge.metrics.parity import LIMITS, Parity, Precision
-from gi_edge.metrics.verdict import Check, Status, Verdict
+from gi_edge.metrics.verdict import Check, Verdict, drawn_from
 
 
 class Origin(NamedTuple):
@@ -77,14 +77,12 @@ def verdict_from_answers(
 
 
 def verdict_from_checks(precision: Precision, parity: Parity, checks: tuple[Check, ...], origin: Origin) -> Verdict:
-    """Draw the verdict: fail if a check failed, undecided if a needed one is, else pass."""
-    failed = [check for check in checks if check.outcome == "fail"]
-    open_ones = [check for check in checks if check.outcome == "undecided" and check.needed]
-    status: Status = "fail" if failed else "undecided" if open_ones else "pass"
+    """Draw the verdict from its checks."""
+    status, reasons = drawn_from(checks)
     return Verdict(
         precision=precision,
         status=status,
-        reasons=tuple(check.reason for check in failed or open_ones),
+        reasons=reasons,
         file_sha256=origin.file_sha256,
         computed_by=origin.computed_by,
         computes_precision=origin.computes_precision,

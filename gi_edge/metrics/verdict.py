@@ -56,3 +56,11 @@ class Verdict(Value):
     """Whether that place computes in the precision; ONNX Runtime's CPU provider widens fp16 to fp32."""
     parity: Parity
     checks: tuple[Check, ...]
+
+
+def drawn_from(checks: tuple[Check, ...]) -> tuple[Status, tuple[str, ...]]:
+    """Return the status that checks give, and why: fail if one failed, undecided if a needed one is, else pass."""
+    failed = [check for check in checks if check.outcome == "fail"]
+    open_ones = [check for check in checks if check.outcome == "undecided" and check.needed]
+    status: Status = "fail" if failed else "undecided" if open_ones else "pass"
+    return status, tuple(check.reason for check in failed or open_ones)

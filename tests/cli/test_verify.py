@@ -40,7 +40,7 @@ def test_a_whole_bundle_passes_and_is_named_by_its_hash(bundle, gi_edge):
     done, found = answers(gi_edge, bundle)
     assert done.code == 0, done.err
     assert {check["status"] for check in found.values()} == {"pass"}
-    assert list(found)[:4] == ["files", "labels", "preprocess", "reference"]
+    assert list(found)[:5] == ["files", "labels", "preprocess", "reference", "training"]
     assert found["engines folder"]["detail"] == "none: the bundle is ONNX only"
     assert json.loads(done.out)["manifest_sha256"] == sha256_file(bundle / MANIFEST)
     table = gi_edge("verify", "lesions", cwd=bundle.parent.parent)
@@ -103,6 +103,7 @@ def hotter_manifest(bundle):
     listing = bundle / MANIFEST
     content = json.loads(listing.read_text())
     content["temperature"] *= 2
+    content["calibration"]["temperature"] *= 2
     content["models"] = [item for item in content["models"] if item["precision"] == "fp16"]
     (bundle / "model.fp32.onnx").unlink()
     content["files"] = [item for item in content["files"] if item["path"] != "model.fp32.onnx"]
@@ -170,6 +171,49 @@ def test_what_the_hashes_cannot_show_is_found(bundle, gi_edge, damage, check, de
     assert {name for name, item in found.items() if item["status"] == "fail"} == {check}
     assert detail in found[check]["detail"]
     assert check in done.err
+
+
+def set_in(content, path, value):
+    *parents, last = path
+    for key in parents:
+        content = content[key]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "check", "detail"),
+    [
+        (("models", 1, "verdict", "status"), "pass", "files", "model.fp16.onnx says pass, its checks say undecided"),
+        (("models", 1, "verdict", "reasons"), [], "files", "model.fp16.onnx says undecided, its checks say undecided"),
+        (("models", 1, "verdict", "checks", 0, "outcome"), "fail", "files", "says undecided, its checks say fail"),
+        (("temperature",), 5.0, "files", "temperature 5 is not the fitted"),
+        (("models", 1, "verdict", "parity", "flips"), 3, "model.fp16.onnx verdict", "3 of 9 frames changed class: at"),
+        (("models", 0, "verdict", "parity", "n"), 11, "model.fp32.onnx verdict", "the verdict's frames"),
+        (("models", 0, "verdict", "parity", "max_abs_error"), 1e-9, "model.fp32.onnx verdict", "max_abs_error does"),
+        (("merge", "max_abs_error"), 5.0, "training", "merging changed the model: a logit is off by 5"),
+        (("majority_label",), "nothing", "training", "most frequent class is nothing"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_found(bundle, gi_edge, path, value, check, detail):
+    content = json.loads((bundle / MANIFEST).read_text())
+    assert content["models"][1]["verdict"]["status"] == "undecided"
+    set_in(content, path, value)
+    (bundle / MANIFEST).write_text(json.dumps(content))
+    done, found = answers(gi_edge, bundle)
+    assert done.code == 3, done.err
+    assert {name for name, item in found.items() if item["status"] == "fail"} == {check}
+    assert detail in found[check]["detail"]
+
+
+def test_a_bundle_whose_verdict_was_changed_serves_nothing(bundle, gi_edge):
+    content = json.loads((bundle / MANIFEST).read_text())
+    set_in(content, ("models", 1, "verdict", "status"), "pass")
+    (bundle / MANIFEST).write_text(json.dumps(content))
+    for words in (("bench", "lesions"), ("predict", "lesions", bundle / "labels.txt")):
+        done = gi_edge(*words, cwd=bundle.parent.parent)
+        assert done.code == 1
+        assert "it was altered" in done.err
+        assert "its checks say undecided" in done.err
 
 
 def test_a_verdict_about_another_file_is_found(bundle, gi_edge):
