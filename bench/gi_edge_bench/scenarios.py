@@ -117,7 +117,7 @@ class BatchSearch:
     @property
     def note(self) -> str:
         """What must be known of the times of the best size."""
-        found = f"most images per second of the batch sizes {', '.join(map(str, self.tried))}"
+        found = f"chosen by a short search over the batch sizes {', '.join(map(str, self.tried))}"
         return f"{found}; a larger one failed: {self.failed}" if self.failed else found
 
 

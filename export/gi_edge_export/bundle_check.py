@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.bundle import LABELS_FILE, PREPROCESS_FILE, Bundle, ModelEntry, model_sha256, read_bundle
+from gi_edge.artifacts.bundle import PREPROCESS_FILE, Bundle, ModelEntry, model_sha256, read_bundle
 from gi_edge.artifacts.engine import engine_folders, read_engine
 from gi_edge.artifacts.manifest import ENGINES_FOLDER, MANIFEST
+from gi_edge.artifacts.properties import model_properties
 from gi_edge.config import Value, json_from_value
 from gi_edge.errors import ArtifactError, GateError, GiEdgeError, RuntimeUnavailableError
 from gi_edge.files import sha256_file
@@ -21,7 +22,6 @@ from gi_edge.metrics.calibration import softmax
 from gi_edge.metrics.limits import limit_checks
 from gi_edge.metrics.parity import Parity, Precision
 from gi_edge.runtime.session import FLOAT_INPUT, PIXEL_INPUT
-from gi_edge_export.properties import model_properties
 
 _PROBABILITY_ERROR = 1e-5
 """Two softmaxes in fp32 differ by a few of its roundings, 6e-8 each."""
@@ -67,7 +67,6 @@ def check_bundle(path: Path) -> BundleCheck:
 
 
 def _checks(bundle: Bundle) -> Iterator[Check]:
-    yield _asked("labels", lambda: _labels(bundle))
     yield _asked("preprocess", lambda: _preprocess(bundle))
     yield _asked("reference", lambda: _reference(bundle))
     yield _asked("training", lambda: _training(bundle))
@@ -86,12 +85,6 @@ def _asked(name: str, question: Callable[[], str]) -> Check:
         return Check(name=name, status="skipped", detail=error.message)
     except GiEdgeError as error:
         return Check(name=name, status="fail", detail=error.message)
-
-
-def _labels(bundle: Bundle) -> str:
-    found = (bundle.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
-    _agree(LABELS_FILE, tuple(found), bundle.manifest.classes)
-    return f"{len(found)} classes in the manifest's order"
 
 
 def _preprocess(bundle: Bundle) -> str:

@@ -26,6 +26,7 @@ from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
 from gi_edge.artifacts.probes import Probes, write_probes
+from gi_edge.artifacts.properties import model_properties
 from gi_edge.artifacts.quantisation import Quantisation
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.config import json_from_value
@@ -51,7 +52,6 @@ from gi_edge_export.graph_types import check_graph_precision
 from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.merge import merged_from_trained
 from gi_edge_export.onnx import write_onnx
-from gi_edge_export.properties import model_properties
 from gi_edge_export.quantize.frames import CalibrationFrames, calibration_frames
 from gi_edge_export.quantize.run import int8_models
 from gi_edge_export.recorded import check_recorded

@@ -145,7 +145,11 @@ def model_sha256(path: Path) -> str:
 def read_bundle(path: Path) -> Bundle:
     """Read and check a bundle. Raises: ArtifactError if it is not whole and unaltered."""
     remake = f"gi-edge export --adapter {path.name} --force"
-    return Bundle(path, read_manifest(path, BundleManifest, "bundle", remake))
+    bundle = Bundle(path, read_manifest(path, BundleManifest, "bundle", remake))
+    labels = path / LABELS_FILE
+    if not labels.is_file() or tuple(labels.read_text(encoding="utf-8").splitlines()) != bundle.manifest.classes:
+        raise ArtifactError(f"{path} was altered: its manifest has other classes than {LABELS_FILE}", fix=remake)
+    return bundle
 
 
 def write_reference(path: Path, reference: Reference) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gi_edge.artifacts.bundle import Bundle, ModelEntry
 from gi_edge.artifacts.engine import Engine, RuntimeName, read_plan
+from gi_edge.artifacts.properties import model_properties
 from gi_edge.deps import extra
-from gi_edge.errors import ConfigError, RuntimeUnavailableError
+from gi_edge.errors import ArtifactError, ConfigError, RuntimeUnavailableError
 from gi_edge.metrics.parity import Precision
 from gi_edge.runtime.cuda import open_cuda
 from gi_edge.runtime.device import cuda_driver
@@ -94,7 +95,16 @@ def _open_onnx(bundle: Bundle, precision: Precision, backend: Backend) -> OpenMo
     from gi_edge.runtime.onnxruntime import open_session
 
     file = bundle.path / entry.path
-    return OpenModel(open_session(file, backend.provider, backend.threads), file, entry, None)
+    session = open_session(file, backend.provider, backend.threads)
+    promised = model_properties(bundle.manifest, bundle.manifest.adapter_sha256, precision)
+    for key, value in promised.items():  # else an altered manifest would rename or cool every answer
+        if session.properties.get(key, value) != value:
+            what = key.removeprefix("gi_edge.")
+            raise ArtifactError(
+                f"{bundle.path} was altered: {file.name} and its manifest differ in {what}",
+                fix=f"copy the bundle again; gi-edge verify {bundle.path.name} tells more",
+            )
+    return OpenModel(session, file, entry, None)
 
 
 def _open_engine(bundle: Bundle, precision: Precision, runtime: RuntimeName, *, cuda_graph: bool) -> OpenModel:

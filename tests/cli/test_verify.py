@@ -40,7 +40,7 @@ def test_a_whole_bundle_passes_and_is_named_by_its_hash(bundle, gi_edge):
     done, found = answers(gi_edge, bundle)
     assert done.code == 0, done.err
     assert {check["status"] for check in found.values()} == {"pass"}
-    assert list(found)[:5] == ["files", "labels", "preprocess", "reference", "training"]
+    assert list(found)[:4] == ["files", "preprocess", "reference", "training"]
     assert found["engines folder"]["detail"] == "none: the bundle is ONNX only"
     assert json.loads(done.out)["manifest_sha256"] == sha256_file(bundle / MANIFEST)
     table = gi_edge("verify", "lesions", cwd=bundle.parent.parent)
@@ -143,7 +143,7 @@ def engine_without_sidecar(bundle):
 @pytest.mark.parametrize(
     ("damage", "check", "detail"),
     [
-        (swap_two_labels, "labels", "found ('green lesion', 'blue lesion', 'red lesion')"),
+        (swap_two_labels, "files", "its manifest has other classes than labels.txt"),
         (other_mean, "preprocess", "the manifest says"),
         (lambda b: change_reference(b, logits=lambda a: a[:, :2]), "reference", "shape of the logits"),
         (lambda b: change_reference(b, logits=lambda a: a.astype(np.float64)), "reference", "type of the logits"),
@@ -203,6 +203,38 @@ def test_a_manifest_that_contradicts_itself_is_found(bundle, gi_edge, path, valu
     assert done.code == 3, done.err
     assert {name for name, item in found.items() if item["status"] == "fail"} == {check}
     assert detail in found[check]["detail"]
+
+
+def exchange_classes(content, bundle):
+    content["classes"] = content["classes"][::-1]
+
+
+def exchange_classes_and_labels(content, bundle):
+    exchange_classes(content, bundle)
+    (bundle / "labels.txt").write_text("".join(f"{label}\n" for label in content["classes"]))
+
+
+def heat(content, bundle):
+    content["temperature"] = content["calibration"]["temperature"] = 9.0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (exchange_classes, "was altered: its manifest has other classes than labels.txt"),
+        (exchange_classes_and_labels, "was altered: model.fp32.onnx and its manifest differ in classes"),
+        (heat, "was altered: model.fp32.onnx and its manifest differ in temperature"),
+    ],
+)
+def test_a_manifest_that_its_model_contradicts_predicts_nothing(bundle, gi_edge, change, told):
+    content = json.loads((bundle / MANIFEST).read_text())
+    change(content, bundle)
+    (bundle / MANIFEST).write_text(json.dumps(content))
+    reseal(bundle)
+    for words in (("predict", "lesions", bundle / "labels.txt"), ("bench", "lesions", "--probes")):
+        done = gi_edge(*words, cwd=bundle.parent.parent)
+        assert (done.code, done.out) == (1, "")
+        assert told in done.err
 
 
 def test_a_bundle_whose_verdict_was_changed_serves_nothing(bundle, gi_edge):

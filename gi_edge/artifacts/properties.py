@@ -1,4 +1,4 @@
-"""What a model file says of itself in its metadata: written by the export, held against the manifest by verify."""
+"""What a model file says of itself in its metadata: written at export, held against the manifest when opened."""
 
 from __future__ import annotations
 
