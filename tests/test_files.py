@@ -112,15 +112,16 @@ def test_a_killed_writer_leaves_the_old_folder_and_blocks_nobody(tmp_path):
 
 def test_a_child_of_a_killed_writer_holds_no_lock(tmp_path):
     """Workers are forked while the lock is held, and outlive a killed parent by seconds."""
-    in_child = "(print(os.getpid(), flush=True), signal.pause())"  # once its hooks of the fork have run
-    forking = WRITER.replace('    print("writing"', f"    os.fork() or {in_child}\n    print('writing'")
+    # The child tells its number once its hooks of the fork have run, the parent nothing: their words would mix.
+    in_child = "(print(os.getpid(), flush=True), signal.pause())"
+    forking = WRITER.replace('    print("writing", flush=True)', f"    os.fork() or {in_child}")
     assert forking != WRITER
     writer = subprocess.Popen(
         [sys.executable, "-c", forking, tmp_path / "a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with writer:
         assert writer.stdout is not None
-        child = next(int(line) for line in writer.stdout if line.strip().isdigit())
+        child = int(writer.stdout.readline())
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         os.kill(child, 0)
