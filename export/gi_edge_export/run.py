@@ -22,6 +22,7 @@ from gi_edge.artifacts.bundle import (
     read_bundle,
     write_reference,
 )
+from gi_edge.artifacts.frames_file import check_frames
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.manifest import MANIFEST, provenance_now, write_manifest
@@ -125,6 +126,7 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     if "int8" in job.precisions:
         calibration = calibration_frames(adapter, job.data, job.int8.frames, progress)
     held_out = held_out_frames(manifest, job.data, adapter.split.ids("test"), progress)
+    check_frames(adapter, "test", held_out.frames, held_out.sha256, progress)
     trained = load_trained(adapter, job.weights, progress)
     classifier = PixelClassifier(trained, manifest.preprocess)
     logits = logits_of(classifier, held_out.pixels)
@@ -232,7 +234,7 @@ def _write_bundle(
     frames = subject.held_out.frames
     reference = Reference(
         ids=tuple(frame.id for frame in frames),
-        sha256=tuple(sha256_file(frame.path) for frame in frames),
+        sha256=subject.held_out.sha256,
         labels=subject.trained.truth,
         logits=subject.trained.logits,
     )

@@ -18,10 +18,11 @@ from gi_edge.data.index import Frame
 from gi_edge.data.pool import each_frame
 from gi_edge.data.preprocess import PreprocessSpec, UnreadableImageError, pixels_from_image, read_image
 from gi_edge.errors import DataError
+from gi_edge.files import sha256_file
 from gi_edge.progress import Progress
 
 _MOST_FILE_BYTES = 1 << 28
-"""A larger file is decoded without being read whole first, and not cached."""
+"""A larger file is decoded without being read whole first, hashed on its own, and not cached."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class DecodedFrames:
     frames: tuple[Frame, ...]
     pixels: NDArray[np.uint8]
     """[n, size, size, 3] RGB, row i for frames[i]; read-only and mapped from a file, so it may exceed the memory."""
+    sha256: tuple[str, ...]
+    """Of each frame's file, 64 hex digits: of the very bytes that its pixels come from, unless a file is so large that
+    it is read twice."""
     unreadable: tuple[Unreadable, ...]
 
 
@@ -46,8 +50,9 @@ class DecodedFrames:
 class _Outcome:
     """What became of one frame: rows of the cache that hold it, or pixels, or the reason why it has none."""
 
-    key: bytes | None = None
-    """sha256 of the file's bytes; None where the frame is not to be cached."""
+    sha256: bytes = b""
+    """Of the file's bytes."""
+    is_cachable: bool = False
     rows: tuple[int, ...] = ()
     pixels: NDArray[np.uint8] | None = None
     reason: str = ""
@@ -80,6 +85,7 @@ def _decoded(
 ) -> DecodedFrames:
     writer = _Writer(store, progress)
     readable: list[Frame] = []
+    hashes: list[str] = []
     unreadable: list[Unreadable] = []
 
     def work(frame: Frame) -> _Outcome:
@@ -92,6 +98,7 @@ def _decoded(
                 progress.say(f"skipped {frame.id}: {outcome.reason}")
                 continue
             readable.append(frame)
+            hashes.append(outcome.sha256.hex())
             if outcome.pixels is None:
                 rows.take_rows(outcome.rows)
             else:
@@ -100,7 +107,7 @@ def _decoded(
         if unreadable:
             progress.say(f"skipped {len(unreadable)} unreadable of {len(frames)} images")
         writer.tell(len(readable))
-        return DecodedFrames(tuple(readable), rows.pixels(), tuple(unreadable))
+        return DecodedFrames(tuple(readable), rows.pixels(), tuple(hashes), tuple(unreadable))
 
 
 def _check_any(readable: Sequence[Frame], unreadable: Sequence[Unreadable]) -> None:
@@ -113,14 +120,15 @@ def _check_any(readable: Sequence[Frame], unreadable: Sequence[Unreadable]) -> N
 
 
 def _outcome(path: Path, spec: PreprocessSpec, store: FrameStore | None) -> _Outcome:
-    content = _content(path) if store is not None else None
-    key = hashlib.sha256(content).digest() if content else None
+    content = _content(path)
+    key = hashlib.sha256(content).digest() if content else b""
     known = store.rows_of(key) if store is not None and key else ()
     if store is not None and key and (whole := tuple(row for row in known if store.is_whole(row, key))):
-        return _Outcome(key, whole)
+        return _Outcome(key, True, whole)
     try:
-        return _Outcome(key, known, pixels_from_image(read_image(path, content), spec))
-    except UnreadableImageError as error:
+        pixels = pixels_from_image(read_image(path, content), spec)
+        return _Outcome(key or bytes.fromhex(sha256_file(path)), bool(key), known, pixels)
+    except (UnreadableImageError, OSError) as error:
         return _Outcome(reason=str(error))
 
 
@@ -143,7 +151,7 @@ class _Writer:
 
     def row_of(self, outcome: _Outcome, frames_left: int) -> int | None:
         """Return the row of the cache that a frame was written to, or None."""
-        if self._store is None or outcome.key is None or outcome.pixels is None:
+        if self._store is None or not outcome.is_cachable or outcome.pixels is None:
             return None
         if self._is_open is None:
             self._is_open = self._start(self._store, frames_left)
@@ -151,7 +159,7 @@ class _Writer:
         if not self._is_open:
             return None
         try:
-            row = self._store.add(outcome.key, outcome.pixels)
+            row = self._store.add(outcome.sha256, outcome.pixels)
         except OSError as error:
             self._is_open = self._refuse(self._store, error.strerror or type(error).__name__)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,11 +15,15 @@ from gi_edge.artifacts.bench_comparison import BenchComparison
 from gi_edge.artifacts.bundle import BundleManifest, read_bundle, read_reference
 from gi_edge.artifacts.engine import EngineEntry
 from gi_edge.artifacts.evaluation import EvaluationResult
+from gi_edge.artifacts.frames_file import FRAMES_FILE, check_frames, csv_from_hashes
 from gi_edge.artifacts.manifest import MANIFEST
 from gi_edge.artifacts.results import BenchResult, read_result
 from gi_edge.data.audit import SplitAudit
 from gi_edge.data.check import DataCheck
-from gi_edge.errors import ArtifactError, GiEdgeError
+from gi_edge.data.index import Frame
+from gi_edge.errors import ArtifactError, DataError, GiEdgeError
+from gi_edge.files import sha256_file
+from gi_edge.progress import Silent
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -90,6 +95,51 @@ def test_a_changed_split_is_refused(adapter):
     path.write_text(path.read_text().replace(",test", ",train", 1))
     with pytest.raises(ArtifactError, match=r"'split\.csv' was altered"):
         read_adapter(adapter)
+
+
+def test_an_adapter_knows_the_files_of_its_held_out_frames(workspace, adapter):
+    with (adapter / FRAMES_FILE).open(newline="") as file:
+        found = [(row["frame"], row["sha256"]) for row in csv.DictReader(file)]
+    split = read_adapter(adapter).split
+    ids = sorted([*split.ids("val"), *split.ids("test")])
+    assert found == [(frame, sha256_file(workspace / "data" / "lesions" / frame)) for frame in ids]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "has not the columns frame, sha256"),
+        (b"frame,label\n", "has not the columns frame, sha256"),
+        (b"frame,sha256\na/0.jpg,ab\n", r"line 2 is not a frame and a sha256: \['a/0\.jpg', 'ab'\]"),
+        (b"frame,sha256\na/0.jpg\n", "line 2 is not a frame and a sha256"),
+        (b"\xff", "cannot be read: .*utf-8"),
+    ],
+)
+def test_a_record_of_frames_in_no_form_is_refused(adapter, content, match):
+    whole = read_adapter(adapter)
+    (adapter / FRAMES_FILE).write_bytes(content)
+    with pytest.raises(ArtifactError, match=match) as caught:
+        check_frames(whole, "test", (), (), Silent())
+    assert caught.value.fix == "gi-edge train --dataset lesions --name lesions --force"
+
+
+def test_an_altered_record_of_frames_is_no_whole_adapter(adapter):
+    flip_a_bit(adapter / FRAMES_FILE)
+    with pytest.raises(ArtifactError, match=r"'frames\.csv' was altered"):
+        read_adapter(adapter)
+
+
+def test_names_of_frames_survive_the_record(tmp_path, adapter):
+    """Names may hold what CSV divides by. A frame that the record does not name is not one of the training."""
+    names = ['a/x,"y".jpg', "a/line\nbreak\r.jpg", "a/ünï.jpg"]
+    frames = [Frame(name, tmp_path / "x", 0, None) for name in names]
+    hashes = [f"{number:064x}" for number in range(3)]
+    whole = read_adapter(adapter)
+    (adapter / FRAMES_FILE).write_bytes(csv_from_hashes(dict(zip(names, hashes, strict=True))).encode())
+    check_frames(whole, "val", frames, hashes, Silent())
+    unknown = Frame("a/new.jpg", tmp_path / "new.jpg", 0, None)
+    with pytest.raises(DataError, match=r"^1 of 4 validation frames .* the first is 'a/new\.jpg'"):
+        check_frames(whole, "val", [*frames, unknown], [*hashes, "f" * 64], Silent())
 
 
 def test_a_reference_with_pickled_objects_is_refused(bundle):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,19 @@ def test_bad_files_among_good_ones_are_named_and_counted(frames):
     ]
     last = decoded.frames[-1]
     assert np.array_equal(decoded.pixels[-1], pixels_from_image(read_image(last.path), SPEC))
+
+
+@pytest.mark.parametrize("most_bytes", [1 << 28, 0])
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_every_frame_has_the_sha256_of_its_file(frames, tmp_path, monkeypatch, is_cached, most_bytes):
+    """With and without the cache, new or known there, and where the file is too large to be read whole."""
+    monkeypatch.setattr("gi_edge.data.pixels._MOST_FILE_BYTES", most_bytes)
+    (frames / "blue lesion" / "000.jpg").write_bytes(b"no image")
+    index = index_from_folder("d", frames, read_spec("folders"))
+    for _ in range(2):
+        decoded = decode_frames(index.frames, SPEC, Silent(), "decode", tmp_path / "cache" if is_cached else None)
+        expected = [hashlib.sha256(frame.path.read_bytes()).hexdigest() for frame in index.frames[1:]]
+        assert decoded.sha256 == tuple(expected)
 
 
 def test_nothing_readable_is_an_error(frames):

@@ -103,6 +103,25 @@ def test_data_that_is_gone_at_resume_is_asked_for(frames, gi_edge, monkeypatch):
     assert (place / "adapters" / ".a.unfinished.safetensors").exists()
 
 
+def test_a_run_whose_weights_were_damaged_is_not_resumed(frames, gi_edge, monkeypatch):
+    place = frames.parent
+    unfinished = place / "adapters" / ".a.unfinished.safetensors"
+    fsync_that_finds_the_disk_full(monkeypatch, at=2)
+    assert gi_edge(*SMALL, "--name", "a", cwd=place).code == 1
+    content = bytearray(unfinished.read_bytes())
+    content[-1] ^= 1 << 6  # of the last number of the last tensor
+    unfinished.write_bytes(content)
+    monkeypatch.undo()
+    damaged = gi_edge(*SMALL, "--name", "a", "--resume", cwd=place)
+    assert damaged.code == 1
+    assert "error: the unfinished run " in damaged.err
+    assert "was altered or damaged: the sha256 of its content is" in damaged.err
+    assert "To mend: start anew: the same command with --force instead of --resume" in damaged.err
+    assert unfinished.read_bytes() == content
+    anew = gi_edge(*SMALL, "--name", "a", "--force", cwd=place)
+    assert anew.code == 0, anew.err
+
+
 def test_data_that_vanishes_while_it_is_read_is_no_smaller_dataset(frames, gi_edge, monkeypatch):
     decode = training_data.decode_frames
 

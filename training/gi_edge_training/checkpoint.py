@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from gi_edge.artifacts.adapter import EpochRecord
@@ -20,6 +22,9 @@ from gi_edge.files import write_atomic
 
 Identity = Mapping[str, object]
 """All that decides the outcome of a run, by name: settings, and the sha256 of what is large. Its values are JSON's."""
+
+_SHA256 = "sha256"
+"""Entry of the metadata with the hash of all else."""
 
 
 @dataclass
@@ -39,6 +44,9 @@ class RunState:
 class CheckpointFile:
     """Reads and writes the state of a run; a killed process leaves the state of the epoch before.
 
+    The file carries the sha256 of its content, since safetensors has none: one flipped bit would train another model.
+    A file without it, as earlier versions wrote, is refused too: nobody can tell whether it is whole.
+
     identity: all that decides the outcome; the state of another run is refused.
     """
 
@@ -53,6 +61,8 @@ class CheckpointFile:
             with safetensors.safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+            if fault := _fault_of_content(tensors, metadata):
+                raise ArtifactError(f"the unfinished run {self.path} {fault}", fix=anew)
             history = [EpochRecord.model_validate(record) for record in json.loads(metadata["history"])]
             identity = dict(json.loads(metadata["identity"]))
             seconds, peak = float(metadata["seconds"]), int(metadata["peak_memory_bytes"])
@@ -74,8 +84,30 @@ class CheckpointFile:
             "seconds": repr(state.seconds),
             "peak_memory_bytes": str(state.peak_memory_bytes),
         }
+        metadata[_SHA256] = _sha256_of_content(state.tensors, metadata)
         again = "the same command with --resume" if self.path.exists() else "the same command"
         write_atomic(self.path, safetensors.torch.save(state.tensors, metadata), again=again)
+
+
+def _fault_of_content(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return what is wrong with the content of a state that was read, "" if nothing is."""
+    written = metadata.get(_SHA256)
+    if written is None:
+        return "has no sha256 of its content: an earlier version of gi-edge wrote it, or it was altered"
+    found = _sha256_of_content(tensors, metadata)
+    if found != written:
+        return f"was altered or damaged: the sha256 of its content is {found[:12]}…, and {written[:12]}… was written"
+    return ""
+
+
+def _sha256_of_content(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the sha256 of all tensors, by name, with their types and shapes, and of all metadata but the hash."""
+    rest = {name: text for name, text in metadata.items() if name != _SHA256}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def differing(one: Identity, other: Identity) -> list[str]:

@@ -60,6 +60,12 @@ class TrainingData:
         ids = set(self.split.ids(part))
         return np.array([row for row, frame in enumerate(self.decoded.frames) if frame.id in ids], dtype=np.int64)
 
+    def held_out_sha256(self) -> dict[str, str]:
+        """Return the sha256 of the file of every validation and test frame, by frame id."""
+        held_out = {*self.split.ids("val"), *self.split.ids("test")}
+        pairs = zip(self.decoded.frames, self.decoded.sha256, strict=True)
+        return {frame.id: digest for frame, digest in pairs if frame.id in held_out}
+
 
 def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Progress) -> TrainingData:
     """Index, decode and split the dataset of a job; with job.split, take the frames and parts of that file.

@@ -9,6 +9,7 @@ import torch
 
 from gi_edge.artifacts.adapter import Adapter
 from gi_edge.artifacts.evaluation import Predictions
+from gi_edge.artifacts.frames_file import check_frames
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.data.frame_cache import cache_folder
 from gi_edge.data.split import Part
@@ -25,10 +26,12 @@ def predictions_of_adapter(
 ) -> Predictions:
     """Answer every frame of a part, from the files below data or, where those are unchanged, from the frame cache.
 
-    Raises: DataError if a frame is absent or unreadable; ModelError if the base weights are not the adapter's.
+    Raises: DataError if a frame is absent, unreadable or not the one of the training; ModelError if the base weights
+    are not the adapter's.
     """
     manifest = adapter.manifest
     held_out = held_out_frames(manifest, data, adapter.split.ids(part), progress, cache_folder())
+    check_frames(adapter, part, held_out.frames, held_out.sha256, progress)
     device = device_from_name("auto")
     if device.type == "cpu":
         keep_freed_memory()

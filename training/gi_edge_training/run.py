@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from gi_edge.artifacts.adapter import Adapter, AdapterManifest, method_words, read_adapter
+from gi_edge.artifacts.frames_file import FRAMES_FILE, csv_from_hashes
 from gi_edge.artifacts.manifest import write_manifest
 from gi_edge.artifacts.split_file import SPLIT_FILE
 from gi_edge.data.preprocess import PreprocessSpec
@@ -185,10 +186,13 @@ def _tell_temperature(progress: Progress, found: Calibration) -> None:
 def _write(folder: Path, output: Path, model: nn.Module, data: TrainingData, manifest: AdapterManifest) -> None:
     """Fill the folder that becomes output. Raises: ArtifactError, for a full disk with the space that is needed."""
     rows = csv_from_split(data.split).encode()
-    needed = sum(tensor.nbytes for tensor in moving_tensors(model).values()) + len(rows) + _TEXTS_BYTES
+    hashes = csv_from_hashes(data.held_out_sha256()).encode()
+    texts = len(rows) + len(hashes) + _TEXTS_BYTES
+    needed = sum(tensor.nbytes for tensor in moving_tensors(model).values()) + texts
     with disk_errors(output, needed_bytes=needed, again=_GO_ON), safetensors_errors():
         save_trained(model, manifest.method, folder)
         (folder / SPLIT_FILE).write_bytes(rows)
+        (folder / FRAMES_FILE).write_bytes(hashes)
         curves = curves_from_history(manifest.history, manifest.best_epoch)
         (folder / CURVES_FILE).write_text(curves, encoding="utf-8")
         (folder / "README.md").write_text(card_from_manifest(manifest), encoding="utf-8")

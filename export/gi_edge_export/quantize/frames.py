@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.adapter import Adapter
+from gi_edge.artifacts.frames_file import check_frames
 from gi_edge.data.index import Frame, Index, index_from_folder
 from gi_edge.data.pixels import decode_frames
 from gi_edge.data.split import Part, Split
 from gi_edge.data.subset import index_of_classes
 from gi_edge.errors import DataError
 from gi_edge.files import sha256_file
-from gi_edge.progress import Progress
+from gi_edge.progress import Progress, Silent
 from gi_edge_export.samples import sample_rows
 
 PER_CLASS = 4
@@ -42,8 +43,8 @@ def calibration_frames(adapter: Adapter, data: Path, count: int, progress: Progr
 
     count: training frames; all there are if they are fewer.
 
-    Raises: DataError if a class has no training frame, count is too small for the classes, or a frame chosen is
-    absent, unreadable or, byte for byte, a test frame.
+    Raises: DataError if a class has no training frame, count is too small for the classes, a frame chosen is absent,
+    unreadable or, byte for byte, a test frame, or a test or validation frame is not the one of the training.
     """
     manifest = adapter.manifest
     dataset = manifest.dataset
@@ -51,13 +52,18 @@ def calibration_frames(adapter: Adapter, data: Path, count: int, progress: Progr
     training = chosen_ids(adapter.split, "train", count, manifest.classes)
     most = max(VALIDATION_FRAMES, PER_CLASS * len(manifest.classes))
     validation = chosen_ids(adapter.split, "val", most, manifest.classes)
-    tests = set(adapter.split.ids("test"))
-    held_out = {sha256_file(frame.path): frame.id for frame in index.frames if frame.id in tests}
+    ids_of_tests = set(adapter.split.ids("test"))
+    tests = [frame for frame in index.frames if frame.id in ids_of_tests]
+    hashes_of_tests = [sha256_file(frame.path) for frame in tests]
+    check_frames(adapter, "test", tests, hashes_of_tests, Silent())  # or the refusal below would blame the split
+    held_out = {digest: frame.id for digest, frame in zip(hashes_of_tests, tests, strict=True)}
     pixels = {}
     hashes: list[str] = []
     for part, ids in (("training", training), ("validation", validation)):
         frames = _frames(index, ids, part)
         found = [sha256_file(frame.path) for frame in frames]
+        if part == "validation":
+            check_frames(adapter, "val", frames, found, Silent())
         _refuse_held_out(frames, found, held_out, part)
         decoded = decode_frames(frames, manifest.preprocess, progress, f"int8: decode {len(frames)} {part} frames")
         if decoded.unreadable:
