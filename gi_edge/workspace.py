@@ -104,9 +104,9 @@ class Workspace:
     def output(self, kind: str, name: str) -> Path:
         """Return the folder of an artefact to be made, such as adapters/NAME. Raises: ConfigError for no plain name."""
         if not name or name.startswith(".") or "/" in name or "\\" in name:
+            article = "an" if kind[0] in "aeiou" else "a"
             raise ConfigError(
-                f"'{name}' cannot name {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
-                fix="--name NAME without slashes or a leading dot",
+                f"'{name}' cannot name {article} {kind}", fix="--name NAME without slashes or a leading dot"
             )
         return self.root / f"{kind}s" / name
 

@@ -59,6 +59,12 @@ def test_the_workspace_is_found_from_below_and_paths_start_at_its_file(tmp_path)
     assert place.train_settings == {"weights": tmp_path / "w/x.pth"}
 
 
+@pytest.mark.parametrize(("kind", "article"), [("adapter", "an"), ("bundle", "a")])
+def test_what_cannot_be_a_name_is_refused_in_plain_english(tmp_path, kind, article):
+    with pytest.raises(ConfigError, match=f"^'a/b' cannot name {article} {kind} →"):
+        Workspace(tmp_path, None).output(kind, "a/b")
+
+
 def test_an_unknown_dataset_names_the_nearest(tmp_path):
     (tmp_path / FILE_NAME).write_text('[datasets.hyperkvasir]\npath = "x"\n')
     with pytest.raises(ConfigError, match="did you mean 'hyperkvasir'"):

@@ -98,7 +98,7 @@ def test_a_value_is_toml_or_a_bare_word(text, name, value):
         ({"image_size_px": 100}, "^--image-size: image_size_px must be a multiple of 32", "--image-size 224"),
         (
             {"epochs": 0, "assignments": ("rank=-1",), "workspace": {"dora": 3, "rank": 2}},
-            "--epochs: epochs must be at least 1, found 0; --set rank=-1: rank must be at least 1, found -1; .*dora must",
+            "--epochs: epochs must be at least 1, found 0; --set rank=-1: rank must be at least 1, found -1; .*dora",
             "--epochs 10; --set rank=16; dora = false in [train] of gi-edge.toml",
         ),
         ({"method": "probe", "rank": 4}, "method probe does not read rank", "leave rank out, or --method lora"),
