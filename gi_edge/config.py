@@ -99,7 +99,7 @@ def _fault(model: type[Value], item: dict[str, Any]) -> str:
         return f"{where} is missing"
     words = _WORDS.get(kind, "")
     wanted = words.format(**item.get("ctx", {})) if words else item["msg"].removeprefix("Input should be ")
-    return f"{where or 'the whole'} must be {wanted}, found {item['input']!r}"
+    return f"{where or 'it'} must be {wanted}, found {item['input']!r}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
