@@ -19,6 +19,11 @@ _DISK_FAULTS = {
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNFIT_NAMES = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST), "choose another name or folder"),
+}
+"""Mends where the path is at fault, and not the disk."""
 _MARKS = ("manifest.json", "evaluation.json", "engine.json")
 """One of these is in every folder that gi-edge makes and may replace."""
 
@@ -156,19 +161,21 @@ def _sole_writer(target: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "run again") -> Iterator[None]:
-    """Turn what a disk refuses into an ArtifactError; a full one with the space it lacks."""
+    """Turn what a disk refuses into an ArtifactError; a full one with the space it lacks. Only that one asks for it."""
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
-        fault, free = error.strerror, "free space"
+        fault, mend = error.strerror, "choose a folder that can be written"
+        if error.errno in _FULL:
+            mend = "free space or choose another folder"
         if error.errno in _FULL and needed_bytes is not None:
             fault = f"{fault}; {_megabytes(needed_bytes)} are needed and {_megabytes(_free_bytes(target))} are free"
-            free = f"free {_megabytes(needed_bytes)}"
-        raise ArtifactError(
-            f"cannot write {target}: {fault}", fix=f"{free} or choose another folder, then {again}"
-        ) from error
+            mend = f"free {_megabytes(needed_bytes)} or choose another folder"
+        if error.errno in _UNFIT_NAMES:
+            mend = _UNFIT_NAMES[error.errno]
+        raise ArtifactError(f"cannot write {target}: {fault}", fix=f"{mend}, then {again}") from error
 
 
 def _megabytes(size_bytes: int) -> str:

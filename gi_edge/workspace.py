@@ -104,7 +104,10 @@ class Workspace:
     def output(self, kind: str, name: str) -> Path:
         """Return the folder of an artefact to be made, such as adapters/NAME. Raises: ConfigError for no plain name."""
         if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise ConfigError(f"'{name}' cannot name an {kind}", fix="--name NAME without slashes or a leading dot")
+            article = "an" if kind[0] in "aeiou" else "a"
+            raise ConfigError(
+                f"'{name}' cannot name {article} {kind}", fix="--name NAME without slashes or a leading dot"
+            )
         return self.root / f"{kind}s" / name
 
     def _artifact_path(self, kind: str, name_or_path: str, maker: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gi_edge.errors import ArtifactError
-from gi_edge.files import atomic_folder, sha256_file, write_atomic
+from gi_edge.files import atomic_folder, disk_errors, sha256_file, write_atomic
 
 WRITER = """
 import os, signal, sys
@@ -166,3 +166,26 @@ def test_sha256_is_that_of_the_standard(tmp_path):
     # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "file") == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        (errno.ENOSPC, "free space or choose another folder, then run again"),
+        (errno.EDQUOT, "free space or choose another folder, then run again"),
+        (errno.EROFS, "choose a folder that can be written, then run again"),
+        (errno.EACCES, "choose a folder that can be written, then run again"),
+        (errno.EPERM, "choose a folder that can be written, then run again"),
+        (errno.ENAMETOOLONG, "choose a shorter name, then run again"),
+        (errno.ENOTDIR, "choose another name or folder, then run again"),
+        (errno.EISDIR, "choose another name or folder, then run again"),
+    ],
+)
+@pytest.mark.parametrize("needed_bytes", [None, 2_000_000])
+def test_only_a_full_disk_asks_for_space(tmp_path, code, mend, needed_bytes):
+    with pytest.raises(ArtifactError) as caught, disk_errors(tmp_path / "x", needed_bytes=needed_bytes):
+        raise OSError(code, os.strerror(code))
+    is_full = mend.startswith("free")
+    assert caught.value.message.startswith(f"cannot write {tmp_path / 'x'}: {os.strerror(code)}")
+    assert ("2.0 MB are needed" in caught.value.message) == (is_full and needed_bytes is not None)
+    assert caught.value.fix == (mend.replace("free space", "free 2.0 MB") if needed_bytes else mend)

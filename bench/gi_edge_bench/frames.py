@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gi_edge.artifacts.bundle import Bundle, Reference
 from gi_edge.artifacts.held_out import held_out_frames
 from gi_edge.artifacts.probes import Probes, read_probes
+from gi_edge.artifacts.remake import export_again
 from gi_edge.data.index import Frame
 from gi_edge.data.pixels import DecodedFrames, decode_frames
 from gi_edge.errors import ArtifactError, DataError
@@ -102,7 +103,7 @@ def packed_frames(bundle: Bundle, progress: Progress) -> HeldOut:
     Raises: ArtifactError if it has none, or one is not the file that the reference was made from.
     """
     samples = bundle.manifest.samples
-    remake = f"gi-edge export --adapter {bundle.manifest.name} --samples N --force"
+    remake = export_again(bundle.path, *(() if samples else ("--samples", "N")))
     if not samples:
         raise ArtifactError(f"{bundle.path} has no packed frames", fix=f"--data DIR, or {remake}")
     whole = bundle.reference()

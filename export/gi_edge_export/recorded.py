@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.adapter import Adapter
+from gi_edge.artifacts.remake import train_again
 from gi_edge.errors import DataError, ModelError
 
 _MOST_CHANGED = 0.01
@@ -40,6 +41,5 @@ def check_recorded(adapter: Adapter, ids: Sequence[str], truth: NDArray[np.int64
         raise ModelError(
             f"{adapter.path.name} answers at least {changed} of {len(truth)} test frames otherwise than its manifest "
             "records: class order, preprocessing, weights or frames are not those it was trained with",
-            fix=f"restore the adapter's folder and the dataset, or gi-edge train --dataset "
-            f"{adapter.manifest.dataset.name} --force",
+            fix=f"restore the adapter's folder and the dataset, or {train_again(adapter.path)}",
         )

@@ -255,7 +255,11 @@ def _write_bundle(
         preprocess=trained.preprocess,
         temperature=trained.temperature,
         calibration=trained.calibration,
-        config={"precisions": [entry.precision for entry in models], "input": job.input},
+        config={
+            "adapter": subject.adapter.path.absolute().name,
+            "precisions": [entry.precision for entry in models],
+            "input": job.input,
+        },
         provenance=provenance_now(_PACKAGES),
         adapter_sha256=sha256_file(subject.adapter.path / MANIFEST),
         majority_label=trained.test.majority_label,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gi_edge.artifacts.manifest import Manifest, read_manifest
+from gi_edge.artifacts.remake import train_again
 from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
@@ -75,7 +76,7 @@ class Adapter:
 
 def read_adapter(path: Path) -> Adapter:
     """Read and check an adapter. Raises: ArtifactError if it is not whole and unaltered."""
-    remake = f"gi-edge train --dataset {path.name} --force"
+    remake = train_again(path)
     manifest = read_manifest(path, AdapterManifest, "adapter", remake)
     return Adapter(path, manifest, read_split_of(path, manifest, remake))
 

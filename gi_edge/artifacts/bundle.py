@@ -15,6 +15,7 @@ from pydantic import model_validator
 from gi_edge.artifacts.headroom import Headroom
 from gi_edge.artifacts.manifest import Manifest, read_manifest
 from gi_edge.artifacts.quantisation import Dialect, Quantisation
+from gi_edge.artifacts.remake import export_again
 from gi_edge.artifacts.split_file import read_split_of
 from gi_edge.config import Value
 from gi_edge.data.split import Split
@@ -109,17 +110,16 @@ class Bundle:
         """
         models = {entry.precision: entry for entry in self.models(runtime)}
         if precision not in models:
-            dialect = " --int8-target both" if (precision, runtime) == ("int8", "tensorrt") else ""
+            dialect = ("--int8-target", "both") if (precision, runtime) == ("int8", "tensorrt") else ()
             raise ArtifactError(
                 f"{self.path} has no {precision} model{' for TensorRT' if dialect else ''}, only {', '.join(models)}",
-                fix=f"gi-edge export --adapter {self.manifest.name} --{precision}{dialect} --force",
+                fix=export_again(self.path, f"--{precision}", *dialect),
             )
         return models[precision]
 
     def split(self) -> Split:
         """Read split.csv."""
-        remake = f"gi-edge export --adapter {self.manifest.name} --force"
-        return read_split_of(self.path, self.manifest, remake)
+        return read_split_of(self.path, self.manifest, export_again(self.path))
 
     def reference(self) -> Reference:
         """Read reference.npz."""
@@ -144,7 +144,7 @@ def model_sha256(path: Path) -> str:
 
 def read_bundle(path: Path) -> Bundle:
     """Read and check a bundle. Raises: ArtifactError if it is not whole and unaltered."""
-    remake = f"gi-edge export --adapter {path.name} --force"
+    remake = export_again(path)
     bundle = Bundle(path, read_manifest(path, BundleManifest, "bundle", remake))
     labels = path / LABELS_FILE
     if not labels.is_file() or tuple(labels.read_text(encoding="utf-8").splitlines()) != bundle.manifest.classes:
@@ -169,5 +169,5 @@ def read_reference(path: Path) -> Reference:
         with np.load(path, allow_pickle=False) as arrays:
             frame, sha256, label, logits = (arrays[name] for name in _REFERENCE_ARRAYS)
     except (OSError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{path} holds no reference logits: {error}", fix="gi-edge export again") from error
+        raise ArtifactError(f"{path} holds no reference logits: {error}", fix=export_again(path.parent)) from error
     return Reference(tuple(map(str, frame)), tuple(map(str, sha256)), label, logits)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gi_edge.artifacts.bundle import Bundle
+from gi_edge.artifacts.remake import export_again
 from gi_edge.errors import ArtifactError
 
 PROBES_FILE = "probes.npz"
@@ -40,7 +41,7 @@ def has_probes(bundle: Bundle) -> bool:
 
 def read_probes(bundle: Bundle) -> Probes:
     """Read probes.npz. Raises: ArtifactError if the bundle has none, or they are not of its size and classes."""
-    again = f"gi-edge export --adapter {bundle.manifest.name} --force"
+    again = export_again(bundle.path)
     path = bundle.path / PROBES_FILE
     if not path.is_file():
         raise ArtifactError(

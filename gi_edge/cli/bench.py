@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gi_edge.workspace import Workspace
     from gi_edge_bench.config import BenchJob, BenchSettings
 
-_EXPORT_AGAIN = "do not ship it; export again: gi-edge export --adapter {} --force"
+_EXPORT_AGAIN = "do not ship it; export again: {}"
 
 
 @click.command()
@@ -68,7 +68,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
         progress.say(f"wrote {shown_path(write_page(output, result))}")
     except MissingDependencyError as error:
         progress.say(f"no page: {error.message}. Then: {error.fix} && gi-edge report {shown_path(output)}")
-    _raise_for_verdicts(result, allow_undecided=given["allow_undecided"])
+    _raise_for_verdicts(result, job, allow_undecided=given["allow_undecided"])
 
 
 def _check_usage(given: dict[str, Any]) -> None:
@@ -120,20 +120,22 @@ def _settings(given: dict[str, Any]) -> BenchSettings:
     return value_from_mapping(BenchSettings, settings, source="the bench options")
 
 
-def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
+def _raise_for_verdicts(result: BenchResult, job: BenchJob, *, allow_undecided: bool) -> None:
+    from gi_edge.artifacts.remake import export_again
     from gi_edge.errors import GateError
     from gi_edge.report.standing import named_models, standing_from_model
 
+    folders = {id(run): target.bundle for run, target in zip(result.bundles, job.targets, strict=True)}
     for name, bundle, model in named_models(result):
         standing = standing_from_model(model)
         unlike = next((item for item in model.comparisons if not item.is_alike), None)
         is_failed_by_truth = model.parity is not None and model.parity.verdict.status == "fail"
         if unlike is not None and not is_failed_by_truth:
-            raise _difference_error(f"{name} on {model.provider}", bundle.name, unlike)
+            raise _difference_error(f"{name} on {model.provider}", folders[id(bundle)], unlike)
         if standing.outcome == "fail":
             raise GateError(
                 f"{name} does not answer as the trained model on {model.provider}: {standing.reason}",
-                fix=_EXPORT_AGAIN.format(bundle.name),
+                fix=_EXPORT_AGAIN.format(export_again(folders[id(bundle)])),
             )
         if standing.outcome == "undecided" and standing.is_measured and not allow_undecided:
             raise GateError(
@@ -142,17 +144,20 @@ def _raise_for_verdicts(result: BenchResult, *, allow_undecided: bool) -> None:
             )
 
 
-def _difference_error(name: str, bundle: str, unlike: Comparison) -> GateError:
+def _difference_error(name: str, folder: Path, unlike: Comparison) -> GateError:
     """Tell of answers that differ. Of two backends either may be the wrong one, so that nothing condemns the file."""
+    from gi_edge.artifacts.remake import export_again
     from gi_edge.errors import GateError
     from gi_edge.report.standing import is_of_reference, named_against
 
     reasons = "; ".join(unlike.reasons)
     if is_of_reference(unlike):
         return GateError(
-            f"{name} does not answer as {named_against(unlike)}: {reasons}", fix=_EXPORT_AGAIN.format(bundle)
+            f"{name} does not answer as {named_against(unlike)}: {reasons}",
+            fix=_EXPORT_AGAIN.format(export_again(folder)),
         )
     return GateError(
         f"{name} differs from {named_against(unlike)}: {reasons}",
-        fix=f"find which is wrong: gi-edge bench {bundle} --data DIR on each, by --runtime and --provider",
+        fix=f"find which is wrong: gi-edge bench {folder.absolute().name} --data DIR on each, by --runtime and "
+        "--provider",
     )

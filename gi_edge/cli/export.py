@@ -131,6 +131,7 @@ def _engine(given: dict[str, Any]) -> EngineSettings | None:
     if given["engine"] in (None, "none"):
         unused = [f"--{name.replace('_', '-')}" for name in ("sm", "batch", "workspace_mb") if given[name]]
         if unused:
-            raise click.UsageError(f"{', '.join(unused)} shape an engine; add --engine tensorrt or tensorrt-rtx")
+            verb = "shapes" if len(unused) == 1 else "shape"
+            raise click.UsageError(f"{', '.join(unused)} {verb} an engine; add --engine tensorrt or tensorrt-rtx")
         return None
     return engine_settings({**given, "triton": given["triton"] and given["engine"] == "tensorrt"}, given["engine"])

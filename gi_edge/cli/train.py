@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gi_edge.errors import GiEdgeError
 from gi_edge.launcher import is_first, is_first_of_machine, wait_for_teller
 
 if TYPE_CHECKING:
+    from gi_edge.artifacts.adapter import Adapter
     from gi_edge.progress import Progress
     from gi_edge.workspace import DatasetEntry, Workspace
     from gi_edge_training.config import TrainJob
@@ -137,11 +139,7 @@ def command(**given: Any) -> None:  # noqa: ANN401
     with extra("train"):
         from gi_edge_training.run import run
     for job in jobs:
-        if job.log is not None and job.tracker == "tensorboard":
-            progress.say(f"log of {job.name}: tensorboard --logdir {shlex.quote(shown_path(job.log.parent))}")
-        elif job.log is not None and job.tracker != "none":
-            progress.say(f"log of {job.name}: {job.tracker}, in {shown_path(job.log)}")
-        adapter = run(job, progress)
+        adapter = run(job, progress, partial(_tell_log, job, progress))
         if adapter is None:  # not the main process of a run of several
             continue
         manifest = adapter.manifest
@@ -149,7 +147,28 @@ def command(**given: Any) -> None:  # noqa: ANN401
             print_text(manifest.model_dump_json())
         else:
             print_table(table_from_evaluation(result_from_evaluation(manifest, adapter.split, manifest.evaluation)))
-        progress.say(f"wrote {shown_path(adapter.path)}; next: gi-edge export --adapter {job.name} --fp16")
+        progress.say(f"wrote {shown_path(adapter.path)}; next: {_next_command(place, job, adapter)}")
+
+
+def _tell_log(job: TrainJob, progress: Progress) -> None:
+    from gi_edge.cli.console import shown_path
+
+    if job.log is not None and job.tracker == "tensorboard":
+        progress.say(f"log of {job.name}: tensorboard --logdir {shlex.quote(shown_path(job.log.parent))}")
+    elif job.log is not None and job.tracker != "none":
+        progress.say(f"log of {job.name}: {job.tracker}, in {shown_path(job.log)}")
+
+
+def _next_command(place: Workspace, job: TrainJob, adapter: Adapter) -> str:
+    """Return the export of an adapter, with the folder and the weights file that gi-edge.toml does not name."""
+    words = ["gi-edge", "export", "--adapter", job.name]
+    known = place.datasets.get(job.dataset)
+    if known is None or known.path.resolve() != job.data.resolve():
+        words += ["--data", str(job.data)]
+    needs_weights = adapter.manifest.backbone.weights.startswith("file:") and job.settings.method != "full"
+    if needs_weights and job.weights != place.train_settings.get("weights"):
+        words += ["--weights", str(job.weights)]
+    return shlex.join([*words, "--fp16"])
 
 
 @contextmanager
@@ -202,4 +221,4 @@ def _job(place: Workspace, name: str, entry: DatasetEntry, given: dict[str, Any]
         "log": place.root / "runs" / adapter_name,
         **resolved.beside,
     }
-    return value_from_mapping(TrainJob, job, source="the training settings")
+    return value_from_mapping(TrainJob, job, source="the training settings", origins=resolved.origins)

@@ -9,12 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from gi_edge.config import Value
+from gi_edge.data.classnames import alike_names
+from gi_edge.data.image_ends import lacks_end
 from gi_edge.data.index import Frame, Index
 from gi_edge.data.pool import worker_count
 from gi_edge.data.preprocess import FORMATS, UnreadableImageError, image_warnings, read_image
@@ -26,7 +27,7 @@ Severity = Literal["error", "warning", "note"]
 _Lost = Literal["unreadable", "truncated", "empty", "not-an-image", "huge", "not-a-file", "no-permission"]
 _Changed = Literal["identical-files", "cmyk", "sixteen-bit", "alpha", "animated", "tiny"]
 _Noted = Literal["exif-rotated", "greyscale", "palette", "wrong-suffix"]
-Kind = Literal["unknown-class", _Lost, "two-labels", _Changed, _Noted]
+Kind = Literal["unknown-class", "alike-classes", _Lost, "two-labels", _Changed, _Noted]
 """In the order of a report: errors, warnings, notes; but truncated is a warning where all pixels could be read. cmyk is
 any colour space but RGB and grey, sixteen-bit any depth above 8 bits a channel, animated any file of several pages."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -58,7 +59,7 @@ class Finding(Value):
     severity: Severity
     """error: training leaves the frame out, or must not trust it. warning: read, but changed. note: read as it is."""
     frame: str
-    """Id of the frame, or what would be one; characters that do not print are escaped."""
+    """Id of the frame, what would be one, or a class; characters that do not print are escaped."""
     detail: str
     """One line: what was found and what becomes of the frame."""
 
@@ -77,6 +78,8 @@ class DataCheck(Value):
     """Frames per known group, by name."""
     image_sizes: dict[str, int]
     """Readable frames per "width×height" in pixels, upright, most common first."""
+    unlabelled: int = 0
+    """Rows of the label file without a label, where the spec lets them be; no frame is made of them."""
     findings: tuple[Finding, ...]
     """Ordered as KINDS, then by frame id."""
 
@@ -112,7 +115,9 @@ def check_dataset(index: Index, progress: Progress, workers: int | None = None) 
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the frames still queued
     findings = [finding for one in seen for finding in one.findings]
-    return _check_from_findings(index, seen, [*findings, *_copy_findings(index, seen), *_passed_over(index)])
+    return _check_from_findings(
+        index, seen, [*findings, *_copy_findings(index, seen), *_passed_over(index), *_alike_classes(index)]
+    )
 
 
 def is_usable(check: DataCheck) -> bool:
@@ -136,6 +141,7 @@ def _summary(check: DataCheck) -> str:
     counted = ", ".join(f"{found[name]} {name}(s)" for name in get_args(Severity) if found[name])
     parts = [f"{check.frames} frame(s) in {len(check.classes)} classes"]
     parts += [f"{len(check.groups)} group(s)"] if check.groups else []
+    parts += [f"{check.unlabelled} row(s) without a label left out"] if check.unlabelled else []
     parts += [f"{check.size_bytes / 1e6:.1f} MB"]
     parts += [f"{'mostly ' if len(check.image_sizes) > 1 else ''}{size} px" for size in [*check.image_sizes][:1]]
     return f"{check.dataset}: {', '.join(parts)}; {check.readable} readable; found: {counted or 'nothing odd'}."
@@ -152,6 +158,7 @@ def _check_from_findings(index: Index, seen: Sequence[_Seen], findings: list[Fin
         size_bytes=sum(one.size_bytes for one in seen),
         classes={_printable(label): labels[position] for position, label in enumerate(index.classes)},
         groups=dict(sorted(groups.items())),
+        unlabelled=index.unlabelled,
         image_sizes={f"{width}×{height}": count for (width, height), count in sizes},
         findings=tuple(sorted(findings, key=lambda one: (KINDS.index(one.kind), one.frame, one.detail))),
     )
@@ -181,6 +188,12 @@ def _copy_findings(index: Index, seen: Sequence[_Seen]) -> Iterator[Finding]:
             others = [f"'{index.classes[label]}' ({one.id})" for label, one in first.items() if label != frame.label]
             detail = f"'{index.classes[frame.label]}' here, the same bytes under {', '.join(others)}"
             yield _finding(frame, "two-labels", detail)
+
+
+def _alike_classes(index: Index) -> Iterator[Finding]:
+    for label, other in alike_names(index.classes):
+        detail = f"a class beside '{_printable(other)}', which is the same name in another spelling; make them one"
+        yield Finding(kind="alike-classes", severity="error", frame=_printable(label), detail=detail)
 
 
 def _passed_over(index: Index) -> Iterator[Finding]:
@@ -234,7 +247,7 @@ def _decode_fault(frame: Frame, error: Exception) -> Finding:
     try:
         with frame.path.open("rb") as file:
             head = file.read(1024)
-        is_cut = _lacks_end(frame.path)
+        is_cut = lacks_end(frame.path)
     except (OSError, ValueError) as fault:
         return _finding(frame, "unreadable", str(fault))
     if isinstance(cause, UnidentifiedImageError) and not _IMAGE_START.match(head):
@@ -245,25 +258,12 @@ def _decode_fault(frame: Frame, error: Exception) -> Finding:
     return _finding(frame, "unreadable", reason)
 
 
-def _lacks_end(path: Path) -> bool:
-    """Return whether a JPEG or PNG has no end marker, or a WebP or TIFF ends before what its header states."""
-    with path.open("rb") as file:
-        head, size = file.read(8), os.fstat(file.fileno()).st_size
-        body = file.read() if head.startswith((b"\xff\xd8", b"\x89PNG")) else b""
-    if head.startswith(b"\xff\xd8"):
-        scan = body.rfind(b"\xff\xda")  # the last one: a thumbnail has its own scan and end before it
-        return scan < 0 or body.find(b"\xff\xd9", scan) < 0
-    if head.startswith(b"\x89PNG"):
-        return b"IEND" not in body
-    return head.startswith((b"RIFF", b"II*\0")) and int.from_bytes(head[4:], "little") >= size
-
-
 def _oddities(frame: Frame, size_px: tuple[int, int]) -> Iterator[Finding]:
     """Yield what is odd about a file that read_image reads."""
     if min(size_px) < MIN_SIDE_PX:
         yield _finding(frame, "tiny", f"{size_px[0]}×{size_px[1]} px; a side has less than {MIN_SIDE_PX}")
     try:
-        if _lacks_end(frame.path):
+        if lacks_end(frame.path):
             yield _finding(frame, "truncated", "the end marker is missing; all rows were decoded", "warning")
         with Image.open(frame.path, formats=FORMATS) as image:
             yield from _colour_findings(frame, image)

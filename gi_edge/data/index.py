@@ -49,6 +49,8 @@ class Index:
     root: Path
     classes: tuple[str, ...]
     frames: tuple[Frame, ...]
+    unlabelled: int = 0
+    """Rows of the label file without a label, where the spec lets them be; no frame is made of them."""
 
 
 def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequence[str] = ()) -> Index:
@@ -70,16 +72,16 @@ def index_from_folder(name: str, root: Path, spec: DatasetSpec, exclude: Sequenc
     if spec.layout == "csv":
         if not listing.images:
             check_unpacked(listing, (), spec, (name, root))
-        found = labelled_from_table(root, listing, spec, name)
+        found, unlabelled = labelled_from_table(root, listing, spec, name)
     else:
-        found = labelled_from_folders(listing, spec, name, exclude)
+        found, unlabelled = labelled_from_folders(listing, spec, name, exclude), 0
         check_unpacked(listing, {item.label for item in found}, spec, (name, root))
     left_out = _excluded_classes(exclude, {item.label for item in found}, listing, spec, name)
     kept = [item for item in found if item.label not in left_out]
     classes = tuple(sorted({item.label for item in kept}))
     if len(classes) < 2:
         raise _too_few_classes(name, root, spec, len(classes))
-    return Index(name, spec, root, classes, _frames(kept, classes, root, spec, name))
+    return Index(name, spec, root, classes, _frames(kept, classes, root, spec, name), unlabelled)
 
 
 def image_files(folder: Path) -> list[Path]:

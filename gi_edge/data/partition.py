@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from gi_edge.config import Value
+from gi_edge.data.classnames import class_key, near_name
 from gi_edge.data.folds import Rows, fold_numbers, parts_by_frame, parts_by_group
 from gi_edge.data.index import Frame
 from gi_edge.data.split import CLUSTER_NOUN, PARTS, Part, Split, SplitRow, split_from_rows
@@ -164,9 +165,14 @@ def _noun(frames: Sequence[Frame], by: SplitBy, group_noun: str) -> str:
 def _check_support(labels: Rows, classes: Sequence[str]) -> None:
     for label, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
         if count < len(PARTS):
+            near, move = near_name(label, classes), ""
+            if near is not None:
+                is_same = class_key(near) == class_key(label)
+                move = f"move its images to '{near}', "
+                near = f"; '{near}' is the same name in another spelling" if is_same else f"; did you mean '{near}'?"
             raise DataError(
-                f"class '{label}' has {count} readable image(s); train, validation and test need one each",
-                fix=f"add images, or leave it out: --exclude '{label}'",
+                f"class '{label}' has {count} readable image(s); train, validation and test need one each{near or ''}",
+                fix=f"{move}add images, or leave it out: --exclude '{label}'",
             )
 
 

@@ -74,6 +74,8 @@ class DatasetSpec(Value):
     csv_delimiter: str = ""
     """"": found from the header."""
     csv_columns: CsvColumns = CsvColumns()
+    labels_optional: bool = False
+    """Whether rows of the label file may have no label; they are left out, and counted."""
     official: OfficialSplit | None = None
     citation: str = ""
     source: str = ""

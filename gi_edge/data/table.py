@@ -47,14 +47,16 @@ class LabelRow:
     part: str | None
 
 
-def labelled_from_table(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -> list[Labelled]:
-    """Return the images that the label file of a dataset lists. A file under two labels comes twice.
+def labelled_from_table(root: Path, listing: Listing, spec: DatasetSpec, dataset: str) -> tuple[list[Labelled], int]:
+    """Return the images that the label file of a dataset lists, and how many of its rows have no label.
+
+    A file under two labels comes twice.
 
     Raises: DataError if the label file or a column is not there, a row's file is not there or not to be told from
     another, a label is no class of the spec, a part is none, or a file is listed in two groups or parts.
     """
     path = _table_path(root, listing, spec, dataset)
-    rows = read_label_rows(root / path, spec)
+    rows, unlabelled = read_label_rows(root / path, spec)
     labels = {row.label: class_from_name(row.label, spec.classes) for row in rows}
     files = _Files(listing, path.rpartition("/")[0])
     found: dict[tuple[str, str], Labelled] = {}
@@ -82,7 +84,7 @@ def labelled_from_table(root: Path, listing: Listing, spec: DatasetSpec, dataset
             f"{missing[0].line}: '{missing[0].file}'",
             fix=f"put the images below {root}, or delete their lines",
         )
-    return list(found.values())
+    return list(found.values()), unlabelled
 
 
 class _Files:
@@ -118,25 +120,30 @@ class _Files:
         return alike[0] if alike else None
 
 
-def read_label_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
-    """Read a label file in the form of a spec; rows with an empty label are unlabelled and left out.
+def read_label_rows(path: Path, spec: DatasetSpec) -> tuple[list[LabelRow], int]:
+    """Return the labelled rows of a label file in the form of a spec, and how many rows have no label.
 
-    Raises: DataError if the file is not readable, a column is not there, a row has no file or an unknown part.
+    Raises: DataError if the file is not readable, a column is not there, a row has no file, an unknown part, or no
+    label where the spec does not say that labels are optional.
     """
     lines, headers = _lines(path, spec.csv_delimiter or DELIMITERS)
     columns = {}
     for name, usual in USUAL_HEADERS.items():
         named = getattr(spec.csv_columns, name)
         columns[name] = _column(name, (named,) if named else usual, headers, path, needed=bool(named))
+    unlabelled = _unlabelled(lines, columns)
+    if unlabelled and not spec.labels_optional:
+        raise _unlabelled_error(path, unlabelled, len(lines))
     rows = _rows(lines, columns, path)
-    return [dataclasses.replace(row, part=_part(row.part or "", path, row.line)) for row in rows]
+    return [dataclasses.replace(row, part=_part(row.part or "", path, row.line)) for row in rows], len(unlabelled)
 
 
 def read_split_rows(path: Path, spec: DatasetSpec) -> list[LabelRow]:
     """Read a split file: one of the dataset's authors, one of gi-edge, or one with usual headers.
 
     The columns that the spec names for official split files are taken before those of its label file, both before
-    usual ones. part is train, val, test, "fold-0", … or as the file spells it. Raises: as read_label_rows.
+    usual ones. part is train, val, test, "fold-0", … or as the file spells it. A part may come without labels: such
+    rows are left out. Raises: as read_label_rows otherwise.
     """
     lines, headers = _lines(path, DELIMITERS + spec.csv_delimiter)
     wanted = {name: [getattr(spec.csv_columns, name), *usual] for name, usual in USUAL_HEADERS.items()}
@@ -196,6 +203,22 @@ def _lines(path: Path, delimiters: str) -> tuple[list[tuple[int, list[str]]], li
     if not lines:
         raise DataError(f"{path} is empty", fix="write the columns file,label and one line per image")
     return lines[1:], lines[0][1]
+
+
+def _unlabelled(lines: Sequence[tuple[int, list[str]]], columns: Mapping[str, int | None]) -> list[int]:
+    """Return the numbers of the lines without a label."""
+    at = columns["label"]
+    return [number for number, line in lines if at is None or at >= len(line) or not line[at].strip()]
+
+
+def _unlabelled_error(path: Path, unlabelled: Sequence[int], rows: int) -> DataError:
+    """Were such rows left out unasked, training would go on without their frames, and nobody would know."""
+    count = f" ({len(unlabelled)} of {rows} rows have none)" if len(unlabelled) > 1 else ""
+    return DataError(
+        f"{path}, line {unlabelled[0]}: a row without a label{count}",
+        fix=f"write the label in line {unlabelled[0]}, or delete {'these lines' if count else 'the line'}; if such "
+        "rows are meant, labels_optional = true in a spec of your own: --spec FILE.toml",
+    )
 
 
 def _rows(lines: Sequence[tuple[int, list[str]]], columns: Mapping[str, int | None], path: Path) -> list[LabelRow]:

@@ -89,15 +89,35 @@ def backbone_of(info: BackboneInfo, weights: Path | None, *, num_classes: int, p
     if kind == "file" and weights is None:
         raise ModelError(f"the adapter needs its base weights, the file '{origin}'", fix=f"--weights PATH/TO/{origin}")
     name = origin if kind == "timm" and weights is None else info.architecture
-    backbone = load_backbone(name, weights, num_classes=num_classes, progress=progress)
+    try:
+        backbone = load_backbone(name, weights, num_classes=num_classes, progress=progress)
+    except ModelError as error:
+        if weights is None:
+            raise
+        raise ModelError(
+            f"{error.message}; the adapter was trained on {_described(info)}", fix=_own_weights(info)
+        ) from error
     if backbone.info.weights_sha256 != info.weights_sha256:
         raise ModelError(
             f"not the base weights of the adapter: it was trained on {info.weights} "
             f"(sha256 {info.weights_sha256[:12]}…), found {backbone.info.weights} "
             f"({backbone.info.weights_sha256[:12]}…)",
-            fix="--weights FILE with the weights that training used",
+            fix=_own_weights(info),
         )
     return backbone
+
+
+def _described(info: BackboneInfo) -> str:
+    return info.architecture if info.weights == "embedded" else f"{info.architecture} ({info.weights})"
+
+
+def _own_weights(info: BackboneInfo) -> str:
+    kind, _, origin = info.weights.partition(":")
+    if kind == "file":
+        return f"--weights FILE, the '{origin}' that training used"
+    if kind == "timm":
+        return f"--weights FILE with the weights of timm/{origin}, or no weights at all: then they are downloaded"
+    return "leave out --weights, and weights in [train] of gi-edge.toml: the backbone is in the package"
 
 
 def _from_file(name: str | None, weights: Path, num_classes: int, drop_path: float) -> Backbone:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,22 +32,29 @@ _SIZES: dict[
     ((3, 3, 27, 3), 352): "convnextv2_huge",
 }
 
+_UNPICKLING = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+"""What torch.load raises on bytes that are no pickle, or one that would run code."""
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a .safetensors file, or a .pth, .pt or .bin file of plain tensors. Tensors stay on the CPU.
 
     Raises: ModelError if the file is absent or not a state dict.
     """
-    fix = "give a .safetensors or .pth state dict: --weights FILE"
+    fix = "give a .safetensors file, or a .pth, .pt or .bin file of plain tensors: --weights FILE"
     if not path.is_file():
         raise ModelError(f"there is no weights file {path}", fix=fix)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{path} cannot be read as weights: {reason}", fix=fix) from error
+        with warnings.catch_warnings():  # of another pickle protocol: it is read, or refused below
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}", fix=fix) from error
+    except (safetensors.SafetensorError, *_UNPICKLING) as error:  # torch's own text advises to run the file's code
+        form = "whole safetensors file" if path.suffix == ".safetensors" else "file of plain tensors, or it is damaged"
+        raise ModelError(f"{path} cannot be read as weights: it is no {form}", fix=fix) from error
     while isinstance(content, dict) and isinstance(inner := content.get("model", content.get("state_dict")), dict):
         content = inner
     if not isinstance(content, dict) or not all(isinstance(item, Tensor) for item in content.values()):

@@ -102,7 +102,7 @@ def test_probes_can_be_asked_for_though_the_dataset_is_here(workspace, gi_edge, 
 def test_a_bundle_from_before_says_to_export_again(old, gi_edge):
     with pytest.raises(ArtifactError, match="has no probe images") as caught:
         run(job(old, frames="probes"), Silent())
-    assert caught.value.fix == "gi-edge export --adapter lesions --force, or give --data DIR"
+    assert caught.value.fix == "gi-edge export --adapter lesions --fp16 --force, or give --data DIR"
     done = gi_edge("bench", *QUICK_WORDS, cwd=old)
     assert done.code == 1
     assert "lesions" in done.err

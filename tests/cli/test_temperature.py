@@ -113,4 +113,4 @@ def test_a_wrong_tracker_in_the_workspace_file_is_named(gi_edge, tmp_path):
     (tmp_path / "gi-edge.toml").write_text('[datasets.d]\npath = "d"\n[train]\ntracker = "paper"\n')
     done = gi_edge("train", cwd=tmp_path)
     assert done.code == 1
-    assert "tracker: Input should be 'tensorboard', 'mlflow', 'wandb' or 'none'" in done.err
+    assert "tracker must be 'tensorboard', 'mlflow', 'wandb' or 'none'" in done.err

@@ -117,6 +117,21 @@ def test_counts_and_sizes(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("names", [("Polyp", "polyp"), ("polyp", "polyp "), ("polyp_flat", "polyp-flat")])
+def test_classes_that_differ_in_spelling_only_are_an_error(tmp_path, names):
+    for number, name in enumerate((*names, "ulcer")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(encoded(Image.new("RGB", (96 + number, 80)), "JPEG"))
+    first, second = sorted(names)
+    check = check_dataset(index_from_folder("d", tmp_path, read_spec("folders")), Silent(), 1)
+    assert found(check) == {("alike-classes", second)}
+    assert not is_usable(check)
+    assert lines_from_check(check)[1] == (
+        f"error: alike-classes: {second}: a class beside '{first}', which is the same name in another spelling; "
+        "make them one"
+    )
+
+
 def test_a_clean_dataset_is_one_line(tmp_path):
     check = checked(*write(tmp_path, a={"1.jpg": JPEG}, b={"1.jpg": PROGRESSIVE}))
     assert is_usable(check)

@@ -223,6 +223,28 @@ def test_a_class_with_one_image_is_named_with_the_option_that_mends_it():
     assert "--exclude 'rare'" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("rare", "others", "hint"),
+    [
+        ("pollyp", ("polyp", "ulcer"), "did you mean 'polyp'?"),
+        ("Polyp", ("polyp", "ulcer"), "'polyp' is the same name in another spelling"),
+        ("polyp ", ("polyp", "ulcer"), "'polyp' is the same name in another spelling"),
+        ("red lesion", ("green lesion", "blue lesion"), None),
+        ("grade-1", ("grade-2", "grade-3"), None),
+    ],
+)
+def test_a_rare_class_whose_name_is_a_slip_names_the_one_that_was_meant(rare, others, hint):
+    with pytest.raises(DataError, match=f"class '{rare}' has 1 readable image") as caught:
+        split(*make({rare: 1, **dict.fromkeys(others, 10)}), by="frame")
+    if hint is None:
+        assert caught.value.message.endswith("need one each")
+        assert caught.value.fix.startswith("add images")
+    else:
+        assert caught.value.message.endswith(f"need one each; {hint}")
+        assert caught.value.fix.startswith("move its images to 'polyp', add images")
+        assert caught.value.fix.endswith(f"--exclude '{rare}'")
+
+
 def test_a_class_held_by_one_video_is_named():
     frames, classes = make({"a": 60, "b": 60}, groups=12)
     rare = [Frame(f"rare/{n}.jpg", Path("x"), 2, "v0") for n in range(5)]

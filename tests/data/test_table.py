@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from replicas import write_csv, write_images
 
+from gi_edge.data.check import check_dataset, lines_from_check
 from gi_edge.data.index import index_from_folder
 from gi_edge.data.spec import CsvColumns, DatasetSpec, read_spec
 from gi_edge.errors import DataError
+from gi_edge.progress import Silent
 
 CSV = read_spec("csv")
 
@@ -45,7 +47,7 @@ def test_the_group_tells_equal_names_apart(tmp_path):
 
 
 def test_a_file_under_two_labels_is_two_frames_and_a_repeated_line_one(tmp_path):
-    index = index_of(tmp_path, "file,label", "a.jpg,p", "a.jpg,q", "a.jpg,p", "", "b.jpg,")
+    index = index_of(tmp_path, "file,label", "a.jpg,p", "a.jpg,q", "a.jpg,p", "")
     assert [frame.id for frame in index.frames] == ["p/a.jpg", "q/a.jpg"]
 
 
@@ -88,6 +90,21 @@ def test_labels_are_matched_to_the_classes_of_the_spec(tmp_path):
         (("file,lable", "a.jpg,p"), "no column 'label' .*did you mean 'lable'", 'csv_columns = { label = "HEADER" }'),
         (("label", "p"), "no column 'file'", 'csv_columns = { file = "HEADER" }'),
         (("file,label", "a.jpg,p", ",q"), "line 3: a label but no file", "delete line 3"),
+        (
+            ("file,label", "a.jpg,p", "b.jpg,", "c.jpg,q"),
+            r"labels\.csv, line 3: a row without a label → write",
+            "in line 3, or",
+        ),
+        (
+            ("file,label", "a.jpg,p", "b.jpg", "c.jpg,q"),
+            r"labels\.csv, line 3: a row without a label → write",
+            "delete the line",
+        ),
+        (
+            ("file,label,part", "a.jpg,p,train", "", "b.jpg, ,test", "c.jpg,,"),
+            r"labels\.csv, line 4: a row without a label \(2 of 3 rows have none\)",
+            "delete these lines",
+        ),
         (("file,label", "a.jpg,p", "z.jpg,q"), "1 of 2 files are not below .* line 3: 'z.jpg'", "put the images"),
         (("file,label", "a.jpg,p", "../a.jpg.jpg,q"), r"1 of 2 files .*'\.\./a\.jpg\.jpg'", "put the images"),
         (
@@ -121,3 +138,11 @@ def test_tables_in_other_codes_missing_ones_and_several_are_told(tmp_path):
     with pytest.raises(DataError, match=r"2 label files .*x\.csv, y\.csv") as caught:
         index_from_folder("d", tmp_path, CSV)
     assert 'csv_file = "NAME.csv"' in caught.value.fix
+
+
+def test_rows_without_a_label_are_left_out_and_counted_where_the_spec_lets_them_be(tmp_path):
+    spec = CSV.model_copy(update={"labels_optional": True})
+    index = index_of(tmp_path, "file,label,part", "a.jpg,p,train", "b.jpg,q,test", "c.jpg,,test", spec=spec)
+    assert ([frame.id for frame in index.frames], index.unlabelled) == (["p/a.jpg", "q/b.jpg"], 1)
+    assert "1 row(s) without a label left out" in lines_from_check(check_dataset(index, Silent(), 1))[0]
+    assert read_spec("gastrohun").labels_optional

@@ -122,4 +122,4 @@ def test_export_refuses_an_engine_it_cannot_build_before_it_begins(workspace, gi
 def test_engine_options_without_an_engine_are_a_usage_error(workspace, gi_edge):
     done = gi_edge("export", "--name", "never", "--sm", "86", cwd=workspace)
     assert done.code == 2
-    assert "--sm shape an engine; add --engine" in done.err
+    assert "--sm shapes an engine; add --engine" in done.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 import timm
@@ -19,6 +21,15 @@ from gi_edge.modeling.options import LoraOptions
 from gi_edge.progress import Silent
 
 TINY = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
+
+NO_WEIGHTS = {
+    "empty": b"",
+    "text": b"hello",
+    "html": b"<html></html>",
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(64),
+    "zip": b"PK\x03\x04" + bytes(40),
+    "pickle of another kind": pickle.dumps(Path("x")),
+}
 
 
 def tiny(seed=0, classes=3, name="convnextv2_atto"):
@@ -169,6 +180,41 @@ def test_an_adapter_finds_only_its_own_base_weights(atto_file, tmp_path):
     save_file(state, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="not the base weights of the adapter"):
         backbone_of(info, tmp_path / "other.safetensors", num_classes=3, progress=Silent())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt", ".bin"])
+@pytest.mark.parametrize("content", NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+def test_a_file_that_holds_no_weights_is_refused_in_our_words(tmp_path, suffix, content):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        read_state(path)
+    form = "whole safetensors file" if suffix == ".safetensors" else "file of plain tensors, or it is damaged"
+    assert caught.value.message == f"{path} cannot be read as weights: it is no {form}"
+    assert caught.value.fix == "give a .safetensors file, or a .pth, .pt or .bin file of plain tensors: --weights FILE"
+
+
+@pytest.mark.parametrize(
+    ("weights", "trained_on", "fix"),
+    [
+        ("file:nano.pth", "convnextv2_nano (file:nano.pth)", "--weights FILE, the 'nano.pth' that training used"),
+        (
+            "timm:convnextv2_nano.fcmae",
+            "convnextv2_nano (timm:convnextv2_nano.fcmae)",
+            "--weights FILE with the weights of timm/convnextv2_nano.fcmae, or no weights at all",
+        ),
+        ("embedded", "convnextv2_nano", "leave out --weights"),
+    ],
+)
+def test_weights_of_another_size_than_an_adapter_wants_are_told_with_those_it_wants(
+    atto_file, weights, trained_on, fix
+):
+    info = load(None, atto_file).info.model_copy(update={"architecture": "convnextv2_nano", "weights": weights})
+    with pytest.raises(ModelError, match="does not fit convnextv2_nano") as caught:
+        backbone_of(info, atto_file, num_classes=3, progress=Silent())
+    assert caught.value.message.endswith(f"; the adapter was trained on {trained_on}")
+    assert caught.value.fix.startswith(fix)
+    assert "--backbone" not in caught.value.fix
 
 
 def test_the_embedded_backbone_needs_nothing_and_says_its_licence():

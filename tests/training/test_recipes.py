@@ -68,10 +68,39 @@ def test_a_value_is_toml_or_a_bare_word(text, name, value):
     [
         ({"assignments": ("rnak=3",)}, "no setting 'rnak' \\(did you mean 'rank'", "--set KEY=VALUE"),
         ({"assignments": ("rank",)}, "there is no '='", "--set KEY=VALUE"),
-        ({"assignments": ("rank=many",)}, "rank: Input should be a valid integer.*'many'", "training settings"),
-        ({"assignments": ("stage_ranks=[0,0,0,0]",)}, "leaves no stage with LoRA", "training settings"),
-        ({"assignments": ("stage_ranks=[1,2]",)}, "stage_ranks.2: Field required", "training settings"),
-        ({"workspace": {"rnak": 3}}, "unknown key 'rnak' \\(did you mean 'rank'", "training settings"),
+        (
+            {"assignments": ("rank=many",)},
+            "^--set rank=many: rank must be a whole number, found 'many'",
+            "--set rank=16",
+        ),
+        (
+            {"assignments": ("stage_ranks=[0,0,0,0]",)},
+            "^--set stage_ranks=.*: stage_ranks leaves no stage with LoRA",
+            "--set stage_ranks=VALUE",
+        ),
+        ({"assignments": ("stage_ranks=[1,2]",)}, "stage_ranks.2 is missing", "--set stage_ranks=VALUE"),
+        (
+            {"workspace": {"rnak": 3}},
+            "^\\[train\\] of gi-edge.toml: unknown key 'rnak' \\(did you mean 'rank'",
+            "rename or delete rnak in [train]",
+        ),
+        (
+            {"workspace": {"rank": "abc"}},
+            "^\\[train\\] of gi-edge.toml: rank must be a whole",
+            "rank = 16 in [train] of",
+        ),
+        (
+            {"workspace": {"balance": "no"}},
+            "balance must be 'none', 'sampler'.*found 'no'",
+            'balance = "none" in [train]',
+        ),
+        ({"epochs": 0}, "^--epochs: epochs must be at least 1, found 0", "--epochs 10"),
+        ({"image_size_px": 100}, "^--image-size: image_size_px must be a multiple of 32", "--image-size 224"),
+        (
+            {"epochs": 0, "assignments": ("rank=-1",), "workspace": {"dora": 3, "rank": 2}},
+            "--epochs: epochs must be at least 1, found 0; --set rank=-1: rank must be at least 1, found -1; .*dora",
+            "--epochs 10; --set rank=16; dora = false in [train] of gi-edge.toml",
+        ),
         ({"method": "probe", "rank": 4}, "method probe does not read rank", "leave rank out, or --method lora"),
         ({"method": "full", "dora": True}, "method full does not read dora", "--method lora"),
         ({"recipe": "probe", "drop_path": 0.1}, "method probe does not read drop_path", "--method full"),
@@ -84,6 +113,15 @@ def test_what_cannot_be_meant_is_refused(asked, match, mend):
     with pytest.raises(ConfigError, match=match) as caught:
         resolved(**asked)
     assert mend in caught.value.fix
+
+
+def test_a_fault_in_a_recipe_names_its_file(tmp_path):
+    (tmp_path / "r.toml").write_text('learning_rate = "fast"\nepochs = 3\n')
+    with pytest.raises(ConfigError) as caught:
+        resolved(str(tmp_path / "r.toml"), workspace={"epochs": 4})
+    place = f"recipe {tmp_path / 'r.toml'}"
+    assert caught.value.message == f"{place}: learning_rate must be a number, found 'fast'"
+    assert caught.value.fix == f"learning_rate = 0.001 in {place}"
 
 
 def test_a_table_for_an_unknown_spec_is_refused(tmp_path):

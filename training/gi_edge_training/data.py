@@ -78,6 +78,8 @@ def read_training_data(job: TrainJob, preprocess: PreprocessSpec, progress: Prog
     settings, title = job.settings, f"decode {job.dataset}"
     spec = read_spec(job.spec)
     index = index_from_folder(job.dataset, job.data, spec, job.exclude)
+    if index.unlabelled:
+        progress.say(f"{job.dataset}: {index.unlabelled} row(s) without a label left out")
     if job.split is not None:
         given = read_split(job.split, group_noun=spec.group_noun)
         index = index_of_split(index, given, str(job.split))

@@ -9,9 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gi_edge.config import Value, read_toml, toml_value, value_from_mapping
+from gi_edge.config import Origin, Value, read_toml, toml_value, value_from_mapping
 from gi_edge.data.spec import spec_names
 from gi_edge.errors import ConfigError, did_you_mean
+from gi_edge.workspace import FILE_NAME
 from gi_edge_training.config import TrainSettings
 
 _BESIDE_SETTINGS = ("weights", "tracker")
@@ -46,6 +47,8 @@ class Resolved:
     """Classes that the recipe leaves out of this dataset."""
     notes: tuple[str, ...]
     """What the user should know of the outcome."""
+    origins: Mapping[str, Origin]
+    """Where each setting that was given came from."""
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -83,7 +86,8 @@ def resolve(asked: Asked) -> Resolved:
     explicit = {**_assigned(asked.assignments), **asked.flags}
     merged = {**recipe, **asked.workspace, **explicit}
     beside = {name: merged.pop(name) for name in _BESIDE_SETTINGS if name in merged}
-    settings = value_from_mapping(TrainSettings, merged, source="the training settings")
+    origins = _origins(asked, recipe)
+    settings = value_from_mapping(TrainSettings, merged, source="the training settings", origins=origins)
     _check_belongs(settings, explicit)
     if settings.method == "full" and "learning_rate" not in merged:
         raise ConfigError(
@@ -94,7 +98,7 @@ def resolve(asked: Asked) -> Resolved:
     notes = [f"method {settings.method} does not read {', '.join(unread)}"] if unread else []
     if exclude:
         notes.append(f"recipe {asked.recipe} leaves out of {asked.spec}: {', '.join(exclude)}")
-    return Resolved(settings, beside, exclude, tuple(notes))
+    return Resolved(settings, beside, exclude, tuple(notes), origins)
 
 
 def _recipe_for(asked: Asked) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -112,13 +116,45 @@ def _recipe_for(asked: Asked) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {**content, **own}, () if asked.classes_given else exclude
 
 
+def _origins(asked: Asked, recipe: Mapping[str, Any]) -> dict[str, Origin]:
+    """Return where each setting came from, the last of its sources, and what could stand there."""
+    found = {name: _origin_in(f"recipe {asked.recipe}", name) for name in recipe}
+    found |= {name: _origin_in(f"[train] of {FILE_NAME}", name) for name in asked.workspace}
+    for text in asked.assignments:
+        name = _key(text.partition("=")[0])
+        found[name] = Origin(f"--set {text}", f"--set {name}={_usual(name) or 'VALUE'}")
+    for name in asked.flags:
+        flag = f"--{name.removesuffix('_px').replace('_', '-')}"
+        found[name] = Origin(flag, f"{flag} {_usual(name) or 'VALUE'}")
+    return found
+
+
+def _origin_in(place: str, name: str) -> Origin:
+    """Return an origin in a file of TOML, whose text needs quotes."""
+    usual = _usual(name)
+    usual = f'"{usual}"' if usual and isinstance(toml_value(usual), str) else usual
+    is_known = name in (*TrainSettings.model_fields, *_BESIDE_SETTINGS)
+    mend = f"{name} = {usual}" if usual else f"{'correct' if is_known else 'rename or delete'} {name}"
+    return Origin(place, f"{mend} in {place}")
+
+
+def _usual(name: str) -> str:
+    """Return the default of a setting as --set takes it; "" where there is none."""
+    default = "tensorboard" if name == "tracker" else getattr(TrainSettings.model_fields.get(name), "default", None)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _key(text: str) -> str:
+    return text.strip().replace("-", "_")
+
+
 def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     """Return KEY=VALUE pairs as a mapping. Raises: ConfigError for another form or an unknown key."""
     known = (*TrainSettings.model_fields, *_BESIDE_SETTINGS)
     found: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
-        key = key.strip().replace("-", "_")
+        key = _key(key)
         if not equals:
             raise ConfigError(f"--set {text}: there is no '='", fix="--set KEY=VALUE, such as --set epochs=20")
         if key not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -53,8 +54,10 @@ _TEXTS_BYTES = 200_000
 _GO_ON = "the same command with --resume goes on"
 
 
-def run(job: TrainJob, progress: Progress) -> Adapter | None:
+def run(job: TrainJob, progress: Progress, begun: Callable[[], None] = lambda: None) -> Adapter | None:
     """Train one adapter and write it whole or not at all.
+
+    begun is called once, when data, backbone and an unfinished run were accepted and the first epoch begins.
 
     Where torchrun or accelerate started several processes, each calls this: the main one tells and writes, and in the
     others None comes back. An error in one ends all.
@@ -78,7 +81,8 @@ def run(job: TrainJob, progress: Progress) -> Adapter | None:
                 check_start(unfinished, resume=job.resume, force=job.force)
         shown = Silent() if folder is None else progress
         data = first_of_machine(accelerator, lambda: _read(job, preprocess, shown))
-        model, manifest = _train(job.model_copy(update={"settings": settings}), data, accelerator, unfinished, shown)
+        resolved = job.model_copy(update={"settings": settings})
+        model, manifest = _train(resolved, data, accelerator, unfinished, (shown, begun))
         with together(accelerator):
             if folder is not None:
                 _write(folder, job.output, model, data, manifest)
@@ -100,10 +104,14 @@ def _read(job: TrainJob, preprocess: PreprocessSpec, progress: Progress) -> Trai
 
 
 def _train(
-    job: TrainJob, data: TrainingData, accelerator: Accelerator, unfinished: Path, progress: Progress
+    job: TrainJob,
+    data: TrainingData,
+    accelerator: Accelerator,
+    unfinished: Path,
+    tell: tuple[Progress, Callable[[], None]],
 ) -> tuple[nn.Module, AdapterManifest]:
     """Train by resolved settings, in all processes, and return the model at its best and what is to be told of it."""
-    settings, device = job.settings, accelerator.device
+    (progress, begun), settings, device = tell, job.settings, accelerator.device
 
     def prepare() -> Backbone:
         torch.manual_seed(settings.seed)
@@ -133,6 +141,7 @@ def _train(
         score=lambda: validation_of(answers),
         log=_log(job),
     )
+    begun()
     try:
         fit(fitting, settings, accelerator, checkpoint, state, progress)
         manifest = manifest_of_run(job, answers, backbone, state)
