@@ -19,7 +19,7 @@ _DISK_FAULTS = {
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_MARKS = ("manifest.json", "evaluation.json", "engine.json")
+MARKS = ("manifest.json", "evaluation.json", "engine.json")
 """One of these is in every folder that gi-edge makes and may replace."""
 
 
@@ -78,7 +78,7 @@ def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> 
         return
     if not force:
         raise ArtifactError(f"{target} exists already", fix=f"add --force to replace it, or {other} for another")
-    if target.is_dir() and any(target.iterdir()) and not any((target / mark).is_file() for mark in _MARKS):
+    if target.is_dir() and any(target.iterdir()) and not any((target / mark).is_file() for mark in MARKS):
         raise ArtifactError(
             f"{target} is a folder that gi-edge did not make, so --force does not replace it",
             fix=f"{other} for another output",

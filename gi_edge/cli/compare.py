@@ -35,7 +35,7 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
 
     Results: verdicts, latencies with intervals of their ratios, and what differs between the machines.
     """
-    from gi_edge.files import check_writable
+    from gi_edge.cli.outputs import check_output_file
 
     results = [name for name in compared if name.endswith(".json")]
     if results and len(results) < len(compared):
@@ -46,7 +46,12 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
     if limit is not None and not results:
         raise click.UsageError("--max-regression is for .json results of gi-edge bench")
     if given["output"] is not None:
-        check_writable(given["output"], force=given["force"], other="--output FILE")
+        check_output_file(
+            given["output"],
+            force=given["force"],
+            kinds=("comparison", "bench-comparison"),
+            inputs=[Path(name) for name in results],
+        )
     if not results:
         _compare_adapters(compared, given)
         return

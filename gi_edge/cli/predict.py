@@ -61,16 +61,16 @@ def command(**given: Any) -> None:  # noqa: ANN401
     be read is named on stderr and never guessed; the exit code is then 1. Needs no torch.
     """
     from gi_edge.cli.console import ConsoleProgress, workspace
+    from gi_edge.cli.outputs import check_output_file
     from gi_edge.cli.predict_sources import check_copies, check_output, distinct, sources_from_arguments
     from gi_edge.deps import extra
-    from gi_edge.files import check_writable
 
     _check_choices(given)
     folder = workspace().bundle_path(given["bundle"])
     sources, again = distinct(sources_from_arguments(given["sources"]))
     if given["output"]:
         check_output(sources, given["output"])
-        check_writable(given["output"], force=given["force"], other="--output FILE")
+        check_output_file(given["output"], force=given["force"])
     if given["annotate"]:
         check_copies(sources, given["annotate"], force=given["force"])
     if any(source.is_video for source in sources):
