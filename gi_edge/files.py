@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from gi_edge.errors import ArtifactError
 
 _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MARKS = ("manifest.json", "evaluation.json", "engine.json")
@@ -72,8 +73,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> None:
     """Refuse an output that exists, or with force one that is not ours, before any work is done.
 
-    other: the option that names another output. Raises: ArtifactError.
+    Nor may its place refuse to be written. other: the option that names another output. Raises: ArtifactError.
     """
+    _check_place(target)
     if not target.exists():
         return
     if not force:
@@ -83,6 +85,17 @@ def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> 
             f"{target} is a folder that gi-edge did not make, so --force does not replace it",
             fix=f"{other} for another output",
         )
+
+
+def _check_place(target: Path) -> None:
+    """Raise ArtifactError if nothing can be written beside target, or in the folder that its parents would be made in.
+
+    A file without a name is made there: os.access says yes to root in /proc and /sys.
+    """
+    with disk_errors(target):
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
 
 
 @contextmanager
@@ -160,7 +173,7 @@ def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FAULTS:
+        if error.errno not in _DISK_FAULTS or _is_of_another(error, target):
             raise
         fault, free = error.strerror, "free space"
         if error.errno in _FULL and needed_bytes is not None:
@@ -169,6 +182,14 @@ def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "
         raise ArtifactError(
             f"cannot write {target}: {fault}", fix=f"{free} or choose another folder, then {again}"
         ) from error
+
+
+def _is_of_another(error: OSError, target: Path) -> bool:
+    """Whether what is absent is no place that is written, but a file that was to be read meanwhile."""
+    if error.errno != errno.ENOENT or error.filename is None:
+        return False
+    absent, parents = Path(os.fsdecode(error.filename)).absolute(), target.absolute().parents
+    return absent not in parents and parents[0] not in absent.parents
 
 
 def _megabytes(size_bytes: int) -> str:

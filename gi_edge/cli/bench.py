@@ -56,6 +56,8 @@ def command(**given: Any) -> None:  # noqa: ANN401
     if given["output"]:
         page = given["output"].with_suffix(".html")
         check_output_file(given["output"], force=given["force"], kinds=("bench-result",), beside=(page,))
+    else:
+        check_output_file(place.root / "reports" / "TIME.json", force=given["force"])
     job = _job(place, given)
     with extra("cuda"):
         from gi_edge_bench.run import run

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 
 from gi_edge.cli.outputs import check_output_file
 from gi_edge.errors import ArtifactError
+from gi_edge.files import atomic_folder, check_writable, write_atomic
 
 BENCH = ("bench-result",)
 OURS, OTHER = '{"kind": "bench-result"}', '{"kind": "comparison"}'
@@ -67,6 +70,31 @@ def test_nothing_is_written_into_an_artefact(tmp_path, mark, kind, below):
     check_output_file(tmp_path / below, force=True)
 
 
+@pytest.mark.parametrize("name", ["/proc/x.json", "/proc/deep/x.json", "/sys/x.json", "file/x.json", "no/deep/x.json"])
+def test_a_place_that_refuses_is_found_before_any_work_and_told_if_it_was_not(tmp_path, monkeypatch, name):
+    (tmp_path / "file").write_text("")
+    refused = tmp_path / name
+    if not refused.is_relative_to(tmp_path) and not refused.parents[-2].is_dir():
+        pytest.skip(f"needs {refused.parents[-2]}")
+    if name.startswith("no/"):  # root may write into any folder of this machine
+
+        def denied(dir):  # noqa: A002
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
+
+        monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    else:
+        with pytest.raises(ArtifactError, match=f"^cannot write {refused}: "):
+            write_atomic(refused, "text")
+    for check in (check_output_file, check_writable):
+        with pytest.raises(ArtifactError, match=f"^cannot write {refused}: "):
+            check(refused, force=True)
+
+
+def test_a_file_to_be_read_that_is_gone_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "out" / "made"):
+        (tmp_path / "frames" / "gone.jpg").read_bytes()
+
+
 def test_a_manifest_of_another_program_keeps_nobody_out(tmp_path):
     (tmp_path / "manifest.json").write_text('{"manifest_version": 3}')
     check_output_file(tmp_path / "r.json", force=False)
@@ -83,6 +111,10 @@ def test_the_verbs_hold_to_it_before_they_work(workspace, gi_edge, tmp_path):
     (tmp_path / "r.html").write_text("mine")
     done = gi_edge("bench", bundle, "--output", tmp_path / "r.json", cwd=workspace)
     assert (done.code, "r.html exists already. To mend: add --force" in done.err) == (1, True)
+    for words in (("bench", bundle), ("predict", bundle, frame), ("compare", "lesions", "lesions")):
+        done = gi_edge(*words, "--output", "/proc/x.json", cwd=workspace)
+        assert (done.code, len(done.err.splitlines())) == (1, 1)
+        assert done.err.startswith("error: cannot write /proc/x.json: ")
     (tmp_path / "package.json").write_text("{}")
     for words in (("bench", bundle), ("compare", "lesions", "lesions")):
         done = gi_edge(*words, "--output", tmp_path / "package.json", "--force", cwd=workspace)
