@@ -94,8 +94,10 @@ def _check_place(target: Path) -> None:
     """
     with disk_errors(target):
         there = next(folder for folder in target.absolute().parents if folder.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except FileNotFoundError as error:
+            raise PermissionError(errno.EACCES, f"{there} takes no files") from error
 
 
 @contextmanager

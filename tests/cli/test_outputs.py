@@ -78,7 +78,7 @@ def test_a_place_that_refuses_is_found_before_any_work_and_told_if_it_was_not(tm
         pytest.skip(f"needs {refused.parents[-2]}")
     if name.startswith("no/"):  # root may write into any folder of this machine
 
-        def denied(dir):  # noqa: A002
+        def denied(dir):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
 
         monkeypatch.setattr("tempfile.TemporaryFile", denied)
