@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from rich.table import Table
 
+from gi_edge.cli.console import print_table
 from gi_edge.cli.outputs import check_output_file
 from gi_edge.errors import ArtifactError
 from gi_edge.files import atomic_folder, check_writable, write_atomic
 
+FULL = Path("/dev/full")
 BENCH = ("bench-result",)
 OURS, OTHER = '{"kind": "bench-result"}', '{"kind": "comparison"}'
 EXISTING = {
@@ -128,3 +134,21 @@ def test_a_comparison_replaces_none_of_its_results(gi_edge, tmp_path):
     assert done.code == 1
     assert "a.json is one of the files to be read. To mend: --output FILE.json for another" in done.err
     assert (tmp_path / "a.json").read_text() == OURS
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_table_to_a_full_disk_is_one_line(tmp_path):
+    code = "from rich.table import Table; from gi_edge.cli import console, main"
+    code += "; main.cli = lambda standalone_mode: console.print_table(Table('a')); main.main()"
+    with FULL.open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert done.stderr.startswith("error: cannot write to stdout: No space left on device. To mend: ")
+
+
+def test_without_a_stdout_there_is_no_terminal(workspace, gi_edge, monkeypatch):
+    frame = workspace / "data" / "lesions" / "red lesion" / "000.jpg"
+    monkeypatch.setattr(sys, "stdout", None)
+    print_table(Table("a"))
+    done = gi_edge("predict", "lesions", frame, "--json", "--provider", "cpu", cwd=workspace)
+    assert (done.code, done.out, done.err) == (0, "", "")
