@@ -18,6 +18,20 @@ _DATA = (
 )
 
 
+class NotEmpty(click.ParamType):
+    """A name or path as it was given, but for an empty one, as of an unset variable: it would be the current folder."""
+
+    name = "text"
+
+    def __init__(self, made: Callable[[str], Any] = str) -> None:
+        self._made = made
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        if value == "":
+            self.fail("an empty argument would mean the current folder; leave it out, or give . for that", param, ctx)
+        return self._made(value)
+
+
 def data_options(function: F) -> F:
     """Add --dataset, --data, --spec and --exclude."""
     for option in reversed(_DATA):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gi_edge.cli.options import NotEmpty
+
 if TYPE_CHECKING:
     from gi_edge.runtime.session import Backend
 
@@ -51,8 +53,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("bundle")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundle", type=NotEmpty())
+@click.argument("sources", nargs=-1, required=True, type=NotEmpty(Path))
 @_options
 def command(**given: Any) -> None:  # noqa: ANN401
     """Classify SOURCES, image files, videos or folders of them, with BUNDLE.
