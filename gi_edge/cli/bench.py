@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from gi_edge.cli.bench_options import bench_options
-from gi_edge.cli.options import NotEmpty, force_option, undecided_option
+from gi_edge.cli.options import force_option, not_empty, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult, Comparison
@@ -21,7 +21,7 @@ _EXPORT_AGAIN = "do not ship it; export again: gi-edge export --adapter {} --for
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, type=NotEmpty())
+@click.argument("bundles", nargs=-1, type=not_empty)
 @undecided_option
 @click.option(
     "--precision",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import NotEmpty, force_option
+from gi_edge.cli.options import force_option, not_empty
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.bench_comparison import BenchComparison
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("compared", nargs=-1, required=True, type=NotEmpty())
+@click.argument("compared", nargs=-1, required=True, type=not_empty)
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights file, where gi-edge.toml does not say.")
 @click.option(

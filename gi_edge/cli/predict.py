@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import NotEmpty
+from gi_edge.cli.options import not_empty, path_not_empty
 
 if TYPE_CHECKING:
     from gi_edge.runtime.session import Backend
@@ -53,8 +53,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("bundle", type=NotEmpty())
-@click.argument("sources", nargs=-1, required=True, type=NotEmpty(Path))
+@click.argument("bundle", type=not_empty)
+@click.argument("sources", nargs=-1, required=True, type=path_not_empty)
 @_options
 def command(**given: Any) -> None:  # noqa: ANN401
     """Classify SOURCES, image files, videos or folders of them, with BUNDLE.
