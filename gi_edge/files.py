@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from gi_edge.errors import ArtifactError
 
 _DISK_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EFBIG),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNFIT_NAMES = {
@@ -24,7 +25,7 @@ _UNFIT_NAMES = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST), "choose another name or folder"),
 }
 """Mends where the path is at fault, and not the disk."""
-_MARKS = ("manifest.json", "evaluation.json", "engine.json")
+MARKS = ("manifest.json", "evaluation.json", "engine.json")
 """One of these is in every folder that gi-edge makes and may replace."""
 
 
@@ -77,17 +78,31 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def check_writable(target: Path, *, force: bool, other: str = "--name NAME") -> None:
     """Refuse an output that exists, or with force one that is not ours, before any work is done.
 
-    other: the option that names another output. Raises: ArtifactError.
+    Nor may its place refuse to be written. other: the option that names another output. Raises: ArtifactError.
     """
+    _check_place(target)
     if not target.exists():
         return
     if not force:
         raise ArtifactError(f"{target} exists already", fix=f"add --force to replace it, or {other} for another")
-    if target.is_dir() and any(target.iterdir()) and not any((target / mark).is_file() for mark in _MARKS):
+    if target.is_dir() and any(target.iterdir()) and not any((target / mark).is_file() for mark in MARKS):
         raise ArtifactError(
             f"{target} is a folder that gi-edge did not make, so --force does not replace it",
             fix=f"{other} for another output",
         )
+
+
+def _check_place(target: Path) -> None:
+    """Raise ArtifactError if nothing can be written beside target, or in the folder that its parents would be made in.
+
+    A file without a name is made there: os.access says yes to root in /proc and /sys.
+    """
+    with disk_errors(target):
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        try:
+            tempfile.TemporaryFile(dir=there).close()
+        except FileNotFoundError as error:
+            raise PermissionError(errno.EACCES, f"{there} takes no files") from error
 
 
 @contextmanager
@@ -165,7 +180,7 @@ def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FAULTS:
+        if error.errno not in _DISK_FAULTS or _is_of_another(error, target):
             raise
         fault, mend = error.strerror, "choose a folder that can be written"
         if error.errno in _FULL:
@@ -176,6 +191,14 @@ def disk_errors(target: Path, *, needed_bytes: int | None = None, again: str = "
         if error.errno in _UNFIT_NAMES:
             mend = _UNFIT_NAMES[error.errno]
         raise ArtifactError(f"cannot write {target}: {fault}", fix=f"{mend}, then {again}") from error
+
+
+def _is_of_another(error: OSError, target: Path) -> bool:
+    """Whether what is absent is no place that is written, but a file that was to be read meanwhile."""
+    if error.errno != errno.ENOENT or error.filename is None:
+        return False
+    absent, parents = Path(os.fsdecode(error.filename)).absolute(), target.absolute().parents
+    return absent not in parents and parents[0] not in absent.parents
 
 
 def _megabytes(size_bytes: int) -> str:

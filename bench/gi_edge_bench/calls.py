@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from gi_edge.artifacts.speed import Region
 from gi_edge.data.preprocess import PreprocessSpec, pixels_from_image, read_image
+from gi_edge.errors import RuntimeUnavailableError
 from gi_edge.runtime.session import Session
 
 _BATCHES = 8
 _BOUND_BATCHES = 2
 """Batches that lie on the device at once; its memory may be small."""
+_LAID_OUT: dict[Region, int] = {"device": _BOUND_BATCHES, "host": _BATCHES, "file": 1}
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,11 @@ class Calls:
 
 @contextmanager
 def calls_of(subject: Subject, region: Region, batch_size: int) -> Iterator[Calls]:
-    """Lay out batches, or name files, for a region; what lies on the device is freed at the end."""
-    with ExitStack() as stack:
+    """Lay out batches, or name files, for a region; what lies on the device is freed at the end.
+
+    Raises: RuntimeUnavailableError if this machine has no memory for them.
+    """
+    with _memory_for(subject.pixels, batch_size, _LAID_OUT[region]), ExitStack() as stack:
         if region == "device":
             batches = _batches(subject.pixels, batch_size, _BOUND_BATCHES)
             bound = [stack.enter_context(closing(subject.session.bind(batch))) for batch in batches]
@@ -60,6 +66,26 @@ def calls_of(subject: Subject, region: Region, batch_size: int) -> Iterator[Call
             yield Calls(lambda number: _timed(lambda: subject.session.run(batches[number % len(batches)])), "host")
         else:
             yield Calls(lambda number: _timed(lambda: _label_of_files(subject, number, batch_size)), "host")
+
+
+@contextmanager
+def _memory_for(pixels: NDArray[np.uint8], batch_size: int, count: int) -> Iterator[None]:
+    """Raise RuntimeUnavailableError where so many batches of pixels cannot be held.
+
+    More than the whole memory is refused beforehand: Linux may grant it, and end the process when it is written.
+    """
+    needed = count * batch_size * pixels[0].nbytes
+    fix = f"--batch-size smaller than {batch_size}"
+    if needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise RuntimeUnavailableError(_no_memory(batch_size, needed), fix=fix)
+    try:
+        yield
+    except MemoryError as error:
+        raise RuntimeUnavailableError(_no_memory(batch_size, needed), fix=fix) from error
+
+
+def _no_memory(batch_size: int, needed: int) -> str:
+    return f"no memory for a batch of {batch_size} frames: timing it takes {needed / 1e9:.1f} GB for pixels alone"
 
 
 def _label_of_files(subject: Subject, number: int, batch_size: int) -> None:

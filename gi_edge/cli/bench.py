@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from gi_edge.cli.bench_options import bench_options
-from gi_edge.cli.options import force_option, undecided_option
+from gi_edge.cli.options import force_option, not_empty, undecided_option
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult, Comparison
@@ -21,7 +21,7 @@ _EXPORT_AGAIN = "do not ship it; export again: {}"
 
 
 @click.command()
-@click.argument("bundles", nargs=-1)
+@click.argument("bundles", nargs=-1, type=not_empty)
 @undecided_option
 @click.option(
     "--precision",
@@ -44,17 +44,20 @@ def command(**given: Any) -> None:  # noqa: ANN401
     """
     from gi_edge.artifacts.results import write_result
     from gi_edge.cli.console import ConsoleProgress, print_table, print_text, shown_path, workspace
+    from gi_edge.cli.outputs import check_output_file
     from gi_edge.cli.report import write_page
     from gi_edge.deps import extra
     from gi_edge.errors import MissingDependencyError
-    from gi_edge.files import check_writable
     from gi_edge.report.tables import table_from_result
 
     place = workspace()
     progress = ConsoleProgress()
     _check_usage(given)
     if given["output"]:
-        check_writable(given["output"], force=given["force"], other="--output FILE.json")
+        page = given["output"].with_suffix(".html")
+        check_output_file(given["output"], force=given["force"], kinds=("bench-result",), beside=(page,))
+    else:
+        check_output_file(place.root / "reports" / "TIME.json", force=given["force"])
     job = _job(place, given)
     with extra("cuda"):
         from gi_edge_bench.run import run

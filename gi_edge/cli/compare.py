@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import force_option
+from gi_edge.cli.options import force_option, not_empty
 
 if TYPE_CHECKING:
     from gi_edge.artifacts.bench_comparison import BenchComparison
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("compared", nargs=-1, required=True)
+@click.argument("compared", nargs=-1, required=True, type=not_empty)
 @click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, where gi-edge.toml does not say.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Base weights file, where gi-edge.toml does not say.")
 @click.option(
@@ -35,7 +35,7 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
 
     Results: verdicts, latencies with intervals of their ratios, and what differs between the machines.
     """
-    from gi_edge.files import check_writable
+    from gi_edge.cli.outputs import check_output_file
 
     results = [name for name in compared if name.endswith(".json")]
     if results and len(results) < len(compared):
@@ -46,7 +46,12 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
     if limit is not None and not results:
         raise click.UsageError("--max-regression is for .json results of gi-edge bench")
     if given["output"] is not None:
-        check_writable(given["output"], force=given["force"], other="--output FILE")
+        check_output_file(
+            given["output"],
+            force=given["force"],
+            kinds=("comparison", "bench-comparison"),
+            inputs=[Path(name) for name in results],
+        )
     if not results:
         _compare_adapters(compared, given)
         return

@@ -82,9 +82,20 @@ def shown_path(path: Path) -> str:
 
 
 def print_table(table: RenderableType) -> None:
-    """Print a table to stdout, at least 100 columns wide when stdout is no terminal."""
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width, highlight=False).print(table)
+    """Print a table to stdout, at least 100 columns wide when stdout is no terminal.
+
+    Raises: ArtifactError if stdout is a file and its disk is full.
+    """
+    width = None if is_stdout_terminal() else 120
+    with disk_errors(Path("to stdout")):
+        Console(width=width, highlight=False).print(table)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def is_stdout_terminal() -> bool:
+    """Return whether somebody looks at stdout; Python has none where it was closed, as by >&-."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_text(text: str) -> None:

@@ -233,12 +233,13 @@ def _audit_of_split(
 
 def _audit_file(place: Workspace, name: str, given: dict[str, Any]) -> Path:
     """Return where an audit goes. Raises: ArtifactError if that exists and --force is not given."""
-    from gi_edge.files import check_writable
+    from gi_edge.cli.outputs import check_output_file
 
     output: Path = given["output"] or place.root / "reports" / f"audit-{name}.json"
     if output.suffix != ".json":
         raise click.UsageError(f"--output is a .json file, the page lies beside it; found {output}")
-    check_writable(output, force=given["force"], other="--output FILE.json")
+    page = output.with_suffix(".html")
+    check_output_file(output, force=given["force"], kinds=("split-audit",), beside=(page,))
     return output
 
 

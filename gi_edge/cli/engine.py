@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import engine_options, force_option
+from gi_edge.cli.options import engine_options, force_option, not_empty
 
 if TYPE_CHECKING:
     from gi_edge_export.engine.config import EngineSettings
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", type=not_empty)
 @click.option("--precision", "precisions", multiple=True, help="Model to build; may be repeated; all unless given.")
 @click.option(
     "--runtime",

@@ -18,6 +18,18 @@ _DATA = (
 )
 
 
+def not_empty(given: str) -> str:
+    """Return a name as it was given. Raises: click.BadParameter for none, as of an unset variable."""
+    if given == "":  # which would be the current folder
+        raise click.BadParameter("an empty argument would mean the current folder; leave it out, or give . for that")
+    return given
+
+
+def path_not_empty(given: str) -> Path:
+    """As not_empty, for a path."""
+    return Path(not_empty(given))
+
+
 def data_options(function: F) -> F:
     """Add --dataset, --data, --spec and --exclude."""
     for option in reversed(_DATA):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gi_edge.cli.options import not_empty, path_not_empty
+
 if TYPE_CHECKING:
     from gi_edge.runtime.session import Backend
 
@@ -51,8 +53,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("bundle")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundle", type=not_empty)
+@click.argument("sources", nargs=-1, required=True, type=path_not_empty)
 @_options
 def command(**given: Any) -> None:  # noqa: ANN401
     """Classify SOURCES, image files, videos or folders of them, with BUNDLE.
@@ -61,16 +63,16 @@ def command(**given: Any) -> None:  # noqa: ANN401
     be read is named on stderr and never guessed; the exit code is then 1. Needs no torch.
     """
     from gi_edge.cli.console import ConsoleProgress, workspace
+    from gi_edge.cli.outputs import check_output_file
     from gi_edge.cli.predict_sources import check_copies, check_output, distinct, sources_from_arguments
     from gi_edge.deps import extra
-    from gi_edge.files import check_writable
 
     _check_choices(given)
     folder = workspace().bundle_path(given["bundle"])
     sources, again = distinct(sources_from_arguments(given["sources"]))
     if given["output"]:
         check_output(sources, given["output"])
-        check_writable(given["output"], force=given["force"], other="--output FILE")
+        check_output_file(given["output"], force=given["force"])
     if given["annotate"]:
         check_copies(sources, given["annotate"], force=given["force"])
     if any(source.is_video for source in sources):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gi_edge.cli.console import print_text
+from gi_edge.cli.console import is_stdout_terminal, print_text
 from gi_edge.cli.meter import meter
 from gi_edge.cli.predict_copies import copies_to
 from gi_edge.cli.predict_lines import Place, line_format
@@ -50,7 +49,7 @@ def run(job: Job, progress: Progress) -> None:
     with ExitStack() as stack:
         write = stack.enter_context(_lines_to(job.output))
         copy = stack.enter_context(copies_to(job.annotate)) if job.annotate else None
-        counter = stack.enter_context(meter(progress, noun, total)) if job.output or not sys.stdout.isatty() else None
+        counter = stack.enter_context(meter(progress, noun, total)) if job.output or not is_stdout_terminal() else None
         if header:
             write(header)
         for place, answer in answers:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gi_edge.cli.options import path_not_empty
+
 if TYPE_CHECKING:
     from gi_edge.artifacts.results import BenchResult
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path))
+@click.argument("result", type=path_not_empty)
 def command(result: Path) -> None:
     """Render RESULT, a .json of gi-edge bench, as a page beside it.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gi_edge.cli.options import not_empty
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -15,7 +17,7 @@ _STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", type=not_empty)
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON instead of the table.")
 def command(bundle: str, as_json: bool) -> None:
     """Check BUNDLE again: every hash, every graph, the reference, every engine.

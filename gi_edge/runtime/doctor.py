@@ -24,6 +24,8 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
 }
 _EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
 _ON_CPU = "onnxruntime cpu"
+USUAL_TIMEOUT_S = 120.0
+"""A runtime that takes longer for a small graph is broken."""
 
 
 class GpuFound(Value):
@@ -94,7 +96,7 @@ def diagnose(timeout_s: float, progress: Progress) -> Diagnosis:
         packages=packages,
         runtimes=tuple(runtimes),
         faults=faults,
-        next_command=_next_command(runtimes, driver, faults),
+        next_command=_next_command(runtimes, driver, faults, timeout_s),
     )
 
 
@@ -133,7 +135,9 @@ def _facts(machine: Machine, packages: dict[str, str], driver: DriverFound) -> d
     return packages | {name: value for name, value in facts.items() if value is not None}
 
 
-def _next_command(runtimes: list[RuntimeState], driver: DriverFound, faults: tuple[KnownFault, ...]) -> str:
+def _next_command(
+    runtimes: list[RuntimeState], driver: DriverFound, faults: tuple[KnownFault, ...], timeout_s: float
+) -> str:
     status = {runtime.name: runtime.status for runtime in runtimes}
     for name in ("tensorrt", "tensorrt-rtx"):
         if status[name] == "runs":
@@ -149,4 +153,9 @@ def _next_command(runtimes: list[RuntimeState], driver: DriverFound, faults: tup
         return "gi-edge bench, in a workspace that has bundles; without one: gi-edge demo"
     if status[_ON_CPU] == "not installed":
         return install_command("cuda")
-    return stopped[0] if stopped else "pip install --force-reinstall numpy 'gi-edge[cuda]'"
+    if stopped:
+        return stopped[0]
+    detail = next(runtime.detail for runtime in runtimes if runtime.name == _ON_CPU)
+    if timeout_s < USUAL_TIMEOUT_S and detail.endswith(f"within {timeout_s:g} s"):  # what is so slow may be whole
+        return f"gi-edge doctor --timeout {USUAL_TIMEOUT_S:g}"
+    return "pip install --force-reinstall numpy 'gi-edge[cuda]'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from gi_edge.config import value_from_mapping
 from gi_edge.data.preprocess import PreprocessSpec, images_from_pixels
-from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.errors import ArtifactError, ConfigError, RuntimeUnavailableError
 from gi_edge.runtime.device import has_cuda_device
 from gi_edge.runtime.placements import placements_of, profiled_placements, record_placements
 from gi_edge.runtime.providers import PROVIDER_NAMES, load_cuda_libraries, provider_fault
@@ -174,10 +175,11 @@ def open_session(
     follows the types of the graph, but may multiply fp32 in TF32: the environment variable NVIDIA_TF32_OVERRIDE=0
     forbids that.
 
-    Raises: RuntimeUnavailableError if the provider asked for is not the one that took the graph, or lacks its
-    operators, or took none of its nodes, where this version tells; ArtifactError if the file is no model that ONNX
-    Runtime loads.
+    Raises: ConfigError for more threads than this machine has logical CPUs; RuntimeUnavailableError if the provider
+    asked for is not the one that took the graph, or lacks its operators, or took none of its nodes, where this version
+    tells; ArtifactError if the file is no model that ONNX Runtime loads.
     """
+    _check_threads(threads)
     if provider == "auto":
         provider = "cuda" if has_cuda_device() else "cpu"
     providers = _providers(provider)
@@ -209,6 +211,16 @@ def open_session(
     if provider != "cpu":  # older versions tell by a run only, which is left to who asks for placements
         check_placements(provider, placements_of(session) or ())
     return OnnxRuntimeSession(session, _Source(path, providers))
+
+
+def _check_threads(threads: int | None) -> None:
+    """ONNX Runtime starts as many as it is told, each with its memory, and hears no Ctrl-C meanwhile."""
+    most = os.cpu_count() or 1
+    if threads is not None and threads > most:
+        raise ConfigError(
+            f"{threads} threads were asked for, and this machine has {most} logical CPU{'s' * (most != 1)}",
+            fix=f"--threads {most}, or fewer",
+        )
 
 
 def check_placements(provider: Provider, placements: tuple[Placement, ...]) -> None:

@@ -47,6 +47,23 @@ def test_a_scenario_lasts_both_its_seconds_and_its_count_but_not_beyond_its_limi
     assert timed.seconds < seconds + 0.5
 
 
+@pytest.mark.parametrize("region", ["device", "host", "file"])
+def test_a_batch_that_memory_cannot_hold_is_told(region):
+    with pytest.raises(RuntimeUnavailableError, match="^no memory for a batch of 1000000000 frames: .* GB") as caught:
+        time_plan(Plan("offline", region, 10**9), subject_of(Fake()), QUICK, Meter())
+    assert caught.value.fix == "--batch-size smaller than 1000000000"
+
+
+@pytest.mark.parametrize("region", ["device", "host"])
+def test_memory_that_is_taken_meanwhile_is_told(region, monkeypatch):
+    def full(array):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "ascontiguousarray", full)
+    with pytest.raises(RuntimeUnavailableError, match=r"^no memory for a batch of 4 frames: timing it takes 0\.0 GB"):
+        time_plan(Plan("offline", region, 4), subject_of(Fake()), QUICK, Meter())
+
+
 def test_minimum_count_is_of_images_so_that_batches_need_fewer():
     settings = QUICK.model_copy(update={"minimum_seconds": 0.001, "minimum_count": 64})
     speed = time_plan(Plan("offline", "host", 16), subject_of(Fake(seconds=0.002)), settings, Meter())

@@ -8,6 +8,9 @@ import os
 import pytest
 from support import gi_edge_process
 
+from gi_edge.cli.doctor import command
+from gi_edge.progress import Silent
+from gi_edge.runtime.doctor import USUAL_TIMEOUT_S, diagnose
 from gi_edge.runtime.tiny import TINY_LOGITS
 
 WRONG = """
@@ -113,3 +116,27 @@ def test_a_timeout_of_nothing_is_a_wrong_option(doctor):
     done = doctor("--timeout", 0)
     assert done.code == 2
     assert "0" in done.err
+
+
+def test_too_short_a_time_is_no_fault_of_the_runtimes(doctor):
+    (option,) = [option for option in command.params if option.name == "timeout"]
+    assert option.default == USUAL_TIMEOUT_S
+    done = doctor("--timeout", 0.01)
+    assert done.code == 1
+    assert "gave no answer within 0.01 s" in done.out
+    assert done.err.endswith("can run a model. To mend: gi-edge doctor --timeout 120\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "timeout_s", "mend"),
+    [
+        ("gave no answer within 2 s", 2.0, "gi-edge doctor --timeout 120"),
+        ("answered, then did not end within 2 s", 2.0, "gi-edge doctor --timeout 120"),
+        ("gave no answer within 120 s", 120.0, "pip install --force-reinstall numpy 'gi-edge[cuda]'"),
+        ("crashed: SIGSEGV", 2.0, "pip install --force-reinstall numpy 'gi-edge[cuda]'"),
+    ],
+)
+def test_the_mend_is_more_time_where_less_than_usual_was_given(monkeypatch, fault, timeout_s, mend):
+    monkeypatch.setattr("gi_edge.runtime.doctor.probed", lambda name, timeout_s: {"fault": fault})
+    monkeypatch.setattr("gi_edge.runtime.doctor.faults_here", lambda facts: ())
+    assert diagnose(timeout_s, Silent()).next_command == mend

@@ -173,3 +173,20 @@ def test_fp16_that_would_overflow_is_refused_before_it_is_made(copied, gi_edge, 
     assert done.code == 3
     assert "fp16 overflows at stages.1.blocks.0: " in done.err
     assert not (copied / "bundles" / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "b", ""],
+        ["predict", "", "x.jpg"],
+        ["bench", ""],
+        ["compare", "a", ""],
+        ["verify", ""],
+        ["report", ""],
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(gi_edge, tmp_path, words):
+    done = gi_edge(*words, cwd=tmp_path)
+    assert done.code == 2, done.err
+    assert "an empty argument would mean the current folder" in done.err

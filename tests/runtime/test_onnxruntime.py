@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from benches import hungry_graph
 
-from gi_edge.errors import ArtifactError, RuntimeUnavailableError
+from gi_edge.errors import ArtifactError, ConfigError, RuntimeUnavailableError
 from gi_edge.runtime import onnxruntime as module
 from gi_edge.runtime import placements, probe
 from gi_edge.runtime.device import has_cuda_device
@@ -40,6 +41,16 @@ def test_a_bound_batch_answers_as_run_does_in_buffers_that_stay(model):
     np.testing.assert_allclose(bound.logits(), expected, atol=1e-5)
     assert (len(places), bound.clock) == (1, "host")
     bound.close()
+
+
+@pytest.mark.parametrize(("cpus", "found"), [(4, "has 4 logical CPUs"), (1, "has 1 logical CPU"), (None, "has 1 ")])
+def test_more_threads_than_logical_cpus_are_refused_before_any_is_started(monkeypatch, cpus, found):
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    most = cpus or 1
+    with pytest.raises(ConfigError, match=f"^{most + 1} threads were asked for, and this machine {found}") as caught:
+        open_session(TINY_GRAPH, "cpu", threads=most + 1)
+    assert caught.value.fix == f"--threads {most}, or fewer"
+    assert open_session(TINY_GRAPH, "cpu", threads=most).provider == "CPUExecutionProvider"
 
 
 def test_the_profile_and_the_record_agree_on_where_nodes_went(model, monkeypatch):
