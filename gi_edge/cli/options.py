@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,13 @@ _DATA = (
     click.option("--spec", help="Dataset spec: folders, csv, kvasir-capsule, …, or a .toml file."),
     click.option("--exclude", multiple=True, metavar="CLASS", help="Class to leave out; may be repeated."),
 )
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Return a number as it is. Raises: BadParameter for nan and inf, which pass the ranges of click."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.")
+    return value
 
 
 def data_options(function: F) -> F:
