@@ -179,6 +179,8 @@ class _Damage:
 
 def _opened(path: Path) -> av.container.InputContainer:
     try:
+        if path.exists() and not path.is_file():  # to open a pipe could wait for ever
+            raise DataError(f"{path} is not a plain file", fix="name a video file")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty", fix="copy it again")
         container: av.container.InputContainer = av.open(str(path), "r", **_OPENED_WITH)
