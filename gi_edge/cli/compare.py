@@ -91,8 +91,8 @@ def _raise_for_regressions(comparison: BenchComparison, limit: float) -> None:
     undecided = sum(pair.outcome == "undecided" for pair in comparison.speeds)
     if undecided:
         ConsoleProgress().say(
-            f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {100 * limit:g}%: time them longer, "
-            "with gi-edge bench --minimum-seconds"
+            f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {100 * limit:g}%: time them "
+            "longer, with gi-edge bench --minimum-seconds"
         )
     found, unseen = comparison.regressions, comparison.not_compared
     if unseen and not found:
