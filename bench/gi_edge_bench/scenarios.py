@@ -63,9 +63,10 @@ def plans_of(settings: BenchSettings, subject: Subject) -> tuple[Plan, ...]:
         for region in _regions(settings, scenario, subject):
             plans += _plans(settings, scenario, region, subject)
     if not plans:
+        names = tuple(dict.fromkeys(settings.scenarios))
+        verb = "is" if len(names) == 1 else "are"
         raise DataError(
-            f"there is nothing to time: {' and '.join(settings.scenarios)} are a matter of the host, not of the region "
-            "device",
+            f"there is nothing to time: {' and '.join(names)} {verb} a matter of the host, not of the region device",
             fix="--region host, or --scenario single-stream",
         )
     return tuple(plans)

@@ -7,7 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from gi_edge.artifacts.bench_differences import EnvironmentDifference, environment_differences, settings_differences
+from gi_edge.artifacts.bench_differences import (
+    EnvironmentDifference,
+    class_differences,
+    environment_differences,
+    settings_differences,
+)
 from gi_edge.artifacts.bench_pairs import Named, paired_models, paired_speeds
 from gi_edge.artifacts.results import BenchResult, ModelRun, speaking_verdict
 from gi_edge.artifacts.speed import Region, Scenario, SpeedRun
@@ -157,6 +162,7 @@ def comparison_of_results(
             not_compared += _lost_answers(title, (first, second), name)
             not_compared += [f"{title} {_run_words(run)} is not in {name}" for run in timed.lost]
     differences = (
+        *class_differences(results),
         *environment_differences([result.environment for result in results]),
         *settings_differences([result.settings for result in results]),
     )

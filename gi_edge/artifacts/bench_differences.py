@@ -1,4 +1,4 @@
-"""What is not the same where bench results were measured: machines, software, settings."""
+"""What is not the same where bench results were measured: machines, software, settings, classes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gi_edge.artifacts.environment import Environment
+from gi_edge.artifacts.results import BenchResult
 from gi_edge.config import Value
 
 
 class EnvironmentDifference(Value):
-    """A fact about the machines, their software or the settings that is not the same in all results."""
+    """A fact about the machines, their software, the settings or the bundles that is not the same in all results."""
 
     fact: str
     values: tuple[str, ...]
@@ -25,6 +26,15 @@ def environment_differences(environments: Sequence[Environment]) -> Iterator[Env
 def settings_differences(settings: Sequence[Mapping[str, Any]]) -> Iterator[EnvironmentDifference]:
     """Yield the settings in which bench runs differ."""
     return _differences([dict(_settings(given, "setting ")) for given in settings])
+
+
+def class_differences(results: Sequence[BenchResult]) -> Iterator[EnvironmentDifference]:
+    """Yield the bundles whose classes, or their order, are not the same in all results that have them."""
+    tables = [{bundle.name: bundle.classes for bundle in result.bundles} for result in results]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        if len({table[name] for table in tables if name in table}) > 1:
+            values = tuple(", ".join(table.get(name, ())) for table in tables)
+            yield EnvironmentDifference(fact=f"classes of {name}", values=values)
 
 
 def _differences(tables: Sequence[Mapping[str, str]]) -> Iterator[EnvironmentDifference]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from gi_edge.config import Value
 from gi_edge.metrics.latency import LatencySummary
 
+Milliseconds = Annotated[float, Field(ge=0)]
 Scenario = Literal["single-stream", "offline", "multi-stream", "paced"]
 """single-stream: one frame after another. offline: batches, as many images per second as can be. multi-stream: several
 callers at once. paced: frames arrive at a fixed rate, each with a deadline before the next. MLPerf Inference has the
@@ -73,7 +74,7 @@ class SpeedRun(Value):
     energy: Energy | None = None
     note: str = ""
     """What else must be known of these samples, such as random pixels."""
-    samples_ms: tuple[float, ...]
+    samples_ms: tuple[Milliseconds, ...] = Field(min_length=1)
     """One per batch, in order."""
 
     @property

@@ -58,6 +58,15 @@ def command(compared: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
     _compare_results(compared, limit, given)
 
 
+def _check_distinct(names: tuple[str, ...], paths: list[Path]) -> None:
+    """Raise UsageError if two names are of one file or folder."""
+    known: dict[Path, str] = {}
+    for name, path in zip(names, paths, strict=True):
+        if path.resolve() in known:
+            raise click.UsageError(f"{known[path.resolve()]} and {name} are the same: a comparison needs two")
+        known[path.resolve()] = name
+
+
 def _share(text: str) -> float:
     try:
         share = float(text.removesuffix("%")) / 100
@@ -73,6 +82,7 @@ def _compare_results(names: tuple[str, ...], limit: float | None, given: dict[st
     from gi_edge.artifacts.results import read_result
     from gi_edge.report.bench_comparison_text import table_from_bench_comparison
 
+    _check_distinct(names, [Path(name) for name in names])
     comparison = comparison_of_results([read_result(Path(name)) for name in names], names, limit)
     _deliver(comparison, table_from_bench_comparison(comparison), given)
     if limit is not None:
@@ -86,8 +96,8 @@ def _raise_for_regressions(comparison: BenchComparison, limit: float) -> None:
     undecided = sum(pair.outcome == "undecided" for pair in comparison.speeds)
     if undecided:
         ConsoleProgress().say(
-            f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {limit:.1%}: time them longer, "
-            "with gi-edge bench --minimum-seconds"
+            f"{undecided} of {len(comparison.speeds)} scenarios could not be decided at {100 * limit:g}%: time them "
+            "longer, with gi-edge bench --minimum-seconds"
         )
     found, unseen = comparison.regressions, comparison.not_compared
     if unseen and not found:
@@ -120,7 +130,9 @@ def _compare_adapters(adapters: tuple[str, ...], given: dict[str, Any]) -> None:
     from gi_edge.report.comparison_text import table_from_comparison
 
     place, progress = workspace(), ConsoleProgress()
-    compared = [read_adapter(place.adapter_path(name)) for name in adapters]
+    places = [place.adapter_path(name) for name in adapters]
+    _check_distinct(adapters, places)
+    compared = [read_adapter(path) for path in places]
     check_comparable(compared)
     with extra("train"):
         from gi_edge_training.evaluate import predictions_of_adapter

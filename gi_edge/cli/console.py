@@ -99,10 +99,11 @@ def is_stdout_terminal() -> bool:
 
 
 def print_text(text: str) -> None:
-    """Print text to stdout as it is; a file name in it that is no UTF-8 keeps its bytes.
+    """Print text to stdout as it is; a file name in it keeps its bytes, UTF-8 or not, and its escapes.
 
     Raises: ArtifactError if stdout is a file and its disk is full.
     """
-    has_bytes = any("\udc80" <= character <= "\udcff" for character in text)  # as Python reads such names
+    # bytes: as Python reads such names; escapes: click would take them out where stdout is no terminal
+    as_bytes = "\x1b" in text or any("\udc80" <= character <= "\udcff" for character in text)
     with disk_errors(Path("to stdout")):
-        click.echo(text.encode("utf-8", "surrogateescape") if has_bytes else text, nl=not text.endswith("\n"))
+        click.echo(text.encode("utf-8", "surrogateescape") if as_bytes else text, nl=not text.endswith("\n"))

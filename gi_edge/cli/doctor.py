@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gi_edge.cli.options import finite
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,6 +20,7 @@ _STYLES = {"runs": "green", "fails": "bold red", "no gpu": "yellow", "not instal
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
+    callback=finite,
     default=120.0,
     show_default=True,
     metavar="SECONDS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,13 @@ def not_empty(given: str) -> str:
 def path_not_empty(given: str) -> Path:
     """As not_empty, for a path."""
     return Path(not_empty(given))
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Return a number as it is. Raises: BadParameter for nan and inf, which pass the ranges of click."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.")
+    return value
 
 
 def data_options(function: F) -> F:

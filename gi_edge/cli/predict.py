@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gi_edge.cli.options import not_empty, path_not_empty
+from gi_edge.cli.options import finite, not_empty, path_not_empty
 
 if TYPE_CHECKING:
     from gi_edge.runtime.session import Backend
@@ -22,7 +22,12 @@ _OPTIONS = (
     click.option("--annotate", type=click.Path(path_type=Path), metavar="DIR", help="Write copies with their answers."),
     click.option("--force", is_flag=True, help="Replace what --output and --annotate find there."),
     click.option("--every", type=click.IntRange(min=1), help="Of a video, look at every nth frame."),
-    click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="Of a video, so many frames a second."),
+    click.option(
+        "--fps",
+        type=click.FloatRange(min=0, min_open=True),
+        callback=finite,
+        help="Of a video, so many frames a second.",
+    ),
     click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8"]), default="fp32", show_default=True),
     click.option(
         "--runtime",

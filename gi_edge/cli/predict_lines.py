@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Place:
     @property
     def text(self) -> str:
         """The place as a message names it."""
-        return f"{self.source.path}" + ("" if self.time_s is None else f" at {self.time_s:.3f} s")
+        return shown_name(str(self.source.path)) + ("" if self.time_s is None else f" at {self.time_s:.3f} s")
 
 
 Line = Callable[[Place, "Prediction"], str]
@@ -61,7 +62,7 @@ def line_format(form: str, classes: tuple[str, ...]) -> tuple[str, Line]:
 
 
 def _text(place: Place, answer: Prediction) -> str:
-    cells = [answer.label, f"{answer.probability:.4f}", str(place.source.path)]
+    cells = [answer.label, f"{answer.probability:.4f}", shown_name(str(place.source.path))]
     if place.frame is not None:
         cells += [str(place.frame), "" if place.time_s is None else f"{place.time_s:.3f}"]
     return "\t".join(cells)
@@ -94,5 +95,13 @@ def _values(answer: Prediction) -> list[float]:
 
 def _row(cells: list[object] | tuple[object, ...]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # only what is in the line's end is quoted in a cell
+    return text.getvalue().removesuffix("\r\n")
+
+
+def shown_name(name: str) -> str:
+    """Return a name with its control characters escaped, so that a line stays a line and no terminal obeys it."""
+    return "".join(
+        repr(character)[1:-1] if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character
+        for character in name
+    )

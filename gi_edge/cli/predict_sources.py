@@ -90,16 +90,19 @@ def check_copies(sources: Iterable[Source], folder: Path, *, force: bool) -> Non
                 fix="name a folder above both, or run once for each with its own --annotate DIR",
             )
         target = folder / source.copy
-        if target.exists() and (not force or target.samefile(source.path)):
+        if target.exists() and (not force or (source.path.exists() and target.samefile(source.path))):
             fix = "name another --annotate DIR" + ("" if force else ", or add --force to replace it")
             raise DataError(f"{target} exists already", fix=fix)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield images and videos, those directly in a folder before those of its folders."""
+    """Yield images and videos, those directly in a folder before those of its folders.
+
+    By their names: links to nothing, pipes and the like are yielded too, so that they are told when they are read.
+    """
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     known = IMAGE_SUFFIXES | SUFFIXES
-    yield from (path for path in entries if path.suffix.lower() in known and path.is_file())
+    yield from (path for path in entries if path.suffix.lower() in known and not path.is_dir())
     for path in entries:
         if path.is_dir() and not path.is_symlink():
             yield from _files_below(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -94,10 +95,13 @@ def read_image(path: Path, content: bytes | None = None) -> Image.Image:
 
     content: the bytes of the file, where they are read already.
 
-    Raises: UnreadableImageError if the file is absent, empty, truncated, too large or not an image.
+    Raises: UnreadableImageError if the file is absent, no plain one, empty, truncated, too large or not an image.
     """
     with _unreadable():
-        if (path.stat().st_size if content is None else len(content)) == 0:
+        status = path.stat() if content is None else None
+        if status and not stat.S_ISREG(status.st_mode):  # to open a pipe could wait for ever
+            raise UnreadableImageError("not a plain file")
+        if (len(content) if content is not None else status.st_size if status else 0) == 0:
             raise UnreadableImageError("the file is empty")
         source = path if content is None else io.BytesIO(content)
         with image_warnings(), Image.open(source, formats=FORMATS) as image:

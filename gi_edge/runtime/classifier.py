@@ -86,11 +86,13 @@ class Classifier:
         answers. The pixels are those that training and evaluation see. Files and Pillow images that cannot be decoded
         are answered with an error, never guessed.
 
-        Raises: DataError for what is no image: another type, shape or dtype; the images of earlier batches are
-        answered before.
+        Raises: DataError for one image outside a list, and for what holds none; later, when the images of earlier
+        batches are answered, for what is no image: another type, shape or dtype.
         """
-        if isinstance(images, str | Path | Image.Image):
+        if isinstance(images, str | Path | Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3):
             raise DataError(f"one image was given, a {type(images).__name__}", fix="give a list: predict([image])")
+        if not isinstance(images, Iterable):
+            raise DataError(f"no images were given, but {images!r:.80}", fix="give a list: predict([image])")
         return (answer for _, answer in self.predict_keyed(((None, image) for image in images), batch_size))
 
     def predict_keyed(

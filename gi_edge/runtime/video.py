@@ -17,6 +17,7 @@ from PIL import Image
 from gi_edge.errors import DataError
 from gi_edge.runtime.sampling import Sampling
 from gi_edge.runtime.time_stamps import Restart, fraction_of, rising_packets
+from gi_edge.runtime.video_end import Ends
 
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, -180: Image.Transpose.ROTATE_180}
 _TURNS |= {-90: Image.Transpose.ROTATE_270, 270: Image.Transpose.ROTATE_270, -270: Image.Transpose.ROTATE_90}
@@ -178,6 +179,8 @@ class _Damage:
 
 def _opened(path: Path) -> av.container.InputContainer:
     try:
+        if path.exists() and not path.is_file():  # to open a pipe could wait for ever
+            raise DataError(f"{path} is not a plain file", fix="name a video file")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty", fix="copy it again")
         container: av.container.InputContainer = av.open(str(path), "r", **_OPENED_WITH)
@@ -191,7 +194,8 @@ def _opened(path: Path) -> av.container.InputContainer:
 
 def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Iterator[AvFrame | _Failure | Restart]:
     """Yield frames, what fails, and where time stamps start anew, until the file ends or cannot be read on."""
-    packets = rising_packets(container.demux(stream), stream)
+    ends = Ends(container, stream)
+    packets = rising_packets(ends.packets(), stream)
     seen = 0
     while True:
         try:
@@ -218,6 +222,8 @@ def _decoded(container: av.container.InputContainer, stream: VideoStream) -> Ite
         yield from (frame for frame in frames if isinstance(frame, AvFrame))
     if "mp4" in container.format.name and seen < stream.frames:  # other heads give estimates only
         yield _Failure(None, f"the file is cut short: {seen} of the {stream.frames} frames of its index are there")
+    elif (shortfall := ends.shortfall()) is not None:
+        yield _Failure(None, shortfall)
 
 
 def _duration_s(container: av.container.InputContainer, stream: VideoStream) -> float:

@@ -169,7 +169,8 @@ def test_device_only_leaves_out_what_is_a_matter_of_the_host():
 @pytest.mark.parametrize("scenarios", [("paced",), ("multi-stream",), ("multi-stream", "paced")])
 def test_nothing_to_time_is_refused(scenarios):
     settings = PLANS.model_copy(update={"scenarios": scenarios, "regions": ("device",)})
-    with pytest.raises(DataError, match=f"nothing to time: {' and '.join(scenarios)} ") as caught:
+    verb = "are" if scenarios[1:] else "is"
+    with pytest.raises(DataError, match=f"nothing to time: {' and '.join(scenarios)} {verb} a") as caught:
         plans_of(settings, subject_of(Fake()))
     assert caught.value.fix == "--region host, or --scenario single-stream"
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +44,24 @@ def test_unreadable_files_say_why(tmp_path, content, match):
 def test_an_absent_file_says_so(tmp_path):
     with pytest.raises(UnreadableImageError, match="no such file"):
         read_image(tmp_path / "x.jpg")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # for a socket's path must be short
+    path = Path("x.jpg")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as held:
+            held.bind(str(path))
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(UnreadableImageError, match=r"^not a plain file$"):
+        read_image(path)
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):

@@ -121,7 +121,10 @@ def test_what_is_no_image_is_refused_by_its_position_after_the_answers_before_it
     assert f"image 1 is {'an ' if 'array' in found else ''}{found}" in str(caught.value)
 
 
-@pytest.mark.parametrize("one", ["frame.jpg", Path("frame.jpg"), Image.new("RGB", (8, 8))])
+ONE = ["frame.jpg", Path("frame.jpg"), Image.new("RGB", (8, 8)), np.zeros((8, 8, 3), np.uint8), None, 7]
+
+
+@pytest.mark.parametrize("one", ONE)
 def test_one_image_instead_of_several_is_refused_at_once(classifier, one):
     with pytest.raises(DataError, match=r"predict\(\[image\]\)"):
         classifier.predict(one)
