@@ -77,7 +77,10 @@ def test_a_video_is_sampled(workspace, place, gi_edge, words):
     assert [json.loads(line)["frame"] for line in done.out.splitlines()] == SAMPLED[words]
 
 
-@pytest.mark.parametrize("options", [(), ("--threads", 1), ("--threads", 2, "--batch-size", 4), ("--batch-size", 3)])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--threads", 1), ("--threads", min(2, os.cpu_count() or 1), "--batch-size", 4), ("--batch-size", 3)],
+)
 def test_batches_and_threads_change_no_answer(workspace, place, gi_edge, options):
     expected = rows_of(gi_edge("predict", "lesions", place, "--format", "csv", *CPU, cwd=workspace).out)
     found = rows_of(gi_edge("predict", "lesions", place, "--format", "csv", *CPU, *options, cwd=workspace).out)
