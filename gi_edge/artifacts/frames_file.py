@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gi_edge.artifacts.adapter import Adapter
+from gi_edge.artifacts.remake import train_again
 from gi_edge.data.index import Frame
 from gi_edge.data.split import Part
 from gi_edge.errors import ArtifactError, DataError
@@ -48,18 +49,14 @@ def check_frames(
             "still the same could not be compared"
         )
         return
-    recorded = _read(path, remake=_remake(adapter))
+    recorded = _read(path, remake=train_again(adapter.path))
     changed = [frame for frame, found in zip(frames, sha256, strict=True) if recorded.get(frame.id) != found]
     if changed:
         raise DataError(
             f"{len(changed)} of {len(frames)} {noun} frames are not the files that {name} was trained with; the first "
             f"is '{changed[0].id}' ({changed[0].path})",
-            fix=f"restore the files, or train again on these frames: {_remake(adapter)}",
+            fix=f"restore the files, or train again on these frames: {train_again(adapter.path)}",
         )
-
-
-def _remake(adapter: Adapter) -> str:
-    return f"gi-edge train --dataset {adapter.manifest.dataset.name} --name {adapter.path.name} --force"
 
 
 def _read(path: Path, remake: str) -> dict[str, str]:

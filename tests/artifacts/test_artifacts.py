@@ -122,7 +122,7 @@ def test_a_record_of_frames_in_no_form_is_refused(adapter, content, match):
     (adapter / FRAMES_FILE).write_bytes(content)
     with pytest.raises(ArtifactError, match=match) as caught:
         check_frames(whole, "test", (), (), Silent())
-    assert caught.value.fix == "gi-edge train --dataset lesions --name lesions --force"
+    assert caught.value.fix == "gi-edge train --dataset lesions --force"
 
 
 def test_an_altered_record_of_frames_is_no_whole_adapter(adapter):

@@ -102,7 +102,7 @@ def test_one_test_frame_replaced_by_a_training_frame_is_refused(copied, gi_edge,
     assert done.code == 1, done.err
     assert f"1 of {count} test frames are not the files that lesions was trained with" in done.err
     assert f"the first is '{frame}'" in done.err
-    assert "or train again on these frames: gi-edge train --dataset lesions --name lesions --force" in done.err
+    assert "or train again on these frames: gi-edge train --dataset lesions --force" in done.err
     assert [path.name for path in (copied / "bundles").iterdir()] == ["lesions"]
 
 
