@@ -181,7 +181,7 @@ def test_engines_of_two_jetsons_lie_side_by_side(path, driver, monkeypatch):
         (lambda folder: (folder / "engine.json").write_text("{"), "cannot be read"),
         (
             lambda folder: (folder / "engine.json").write_text('{"kind": "engine", "schema_version": 1}'),
-            "Field required",
+            "precision is missing",
         ),
     ],
 )
