@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gi_edge.artifacts.headroom import FP16_LARGEST, BlockHeadroom, Headroom
 from gi_edge.errors import GateError
 from gi_edge_export.network import BareNorm, GrnScale, StemNorm
-from gi_edge_export.some_frames import spread_rows
+from gi_edge_export.some_frames import HEADROOM_FRAMES, spread_rows
 
 _BATCH_SIZE = 8
 
@@ -64,11 +64,11 @@ def headroom_from_pixels(network: nn.Module, pixels: NDArray[np.uint8]) -> Headr
     """Run pixels [n, size, size, 3] through the untyped network and return its extremes, block by block.
 
     A block is what holds layers: its own output, and all that its layers take and give, are the tensors that become
-    fp16. At most SOME_FRAMES frames, evenly spaced, are run.
+    fp16. At most HEADROOM_FRAMES frames, evenly spaced, are run.
 
     Raises: GateError if an activation is not finite in fp32.
     """
-    rows = spread_rows(len(pixels))
+    rows = spread_rows(len(pixels), HEADROOM_FRAMES)
     seen: dict[str, _Extremes] = {}
     hooks = [
         module.register_forward_hook(_hook(seen, name, is_leaf=_is_layer(module)))

@@ -58,7 +58,7 @@ from gi_edge_export.quantize.run import int8_models
 from gi_edge_export.recorded import check_recorded
 from gi_edge_export.repository import write_onnx_repository
 from gi_edge_export.samples import write_samples
-from gi_edge_export.some_frames import spread_rows
+from gi_edge_export.some_frames import MERGE_FRAMES, spread_rows
 from gi_edge_export.verify import Trained, check_model
 
 _PACKAGES = ("torch", "timm", "peft", "onnx", "onnxscript", "onnxruntime-gpu", "onnxruntime", "numpy", "pillow")
@@ -134,7 +134,7 @@ def _subject(job: ExportJob, adapter: Adapter, progress: Progress) -> tuple[_Sub
     frames = held_out.frames
     truth = np.array([frame.label for frame in frames], dtype=np.int64)
     check_recorded(adapter, [frame.id for frame in frames], truth, logits)
-    merged, rows = merged_from_trained(trained), spread_rows(len(logits))
+    merged, rows = merged_from_trained(trained), spread_rows(len(logits), MERGE_FRAMES)
     after = logits_of(PixelClassifier(merged, manifest.preprocess), held_out.pixels, rows)
     parity = parity_from_logits(logits[rows], after, manifest.temperature)
     changed = [check.reason for check in limit_checks("fp32", parity) if check.outcome != "pass"]

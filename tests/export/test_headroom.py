@@ -14,7 +14,7 @@ from gi_edge.modeling.pixels import logits_of
 from gi_edge_export.deploy import deployed_from_model, untyped_from_model
 from gi_edge_export.headroom import check_headroom, headroom_from_pixels
 from gi_edge_export.network import GrnScale
-from gi_edge_export.some_frames import SOME_FRAMES
+from gi_edge_export.some_frames import HEADROOM_FRAMES
 
 
 def measure(model, pixels=PIXELS, spec=SPEC):
@@ -117,10 +117,10 @@ def test_activations_that_are_not_finite_are_refused():
 
 def test_many_frames_are_sampled_evenly():
     spec = PreprocessSpec(size_px=32)
-    pixels = np.zeros((SOME_FRAMES * 2, 32, 32, 3), np.uint8)
+    pixels = np.zeros((HEADROOM_FRAMES * 2, 32, 32, 3), np.uint8)
     pixels[-1] = 255  # the last is always among them
     report = measure(convnext_of("convnextv2_atto"), pixels, spec)
-    assert report.frames == SOME_FRAMES
+    assert report.frames == HEADROOM_FRAMES
     assert report.blocks[0].largest >= 255 - 124
 
 
