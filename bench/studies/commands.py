@@ -31,14 +31,14 @@ class Commands:
             self.gi_edge(*words)
 
 
-def write_workspace(folder: Path, data: list[str], weights: Path | None, spec: str = "folders") -> list[str]:
-    """Write gi-edge.toml with datasets of one spec, given as NAME=DIR, and base weights; returns the names."""
+def write_workspace(folder: Path, data: list[str], weights: Path) -> list[str]:
+    """Write gi-edge.toml with datasets given as NAME=DIR and the base weights; returns the names."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [] if weights is None else [f'[train]\nweights = "{weights.resolve()}"\n']
+    lines = [f'[train]\nweights = "{weights.resolve()}"\n']
     names = []
     for item in data:
         name, _, place = item.partition("=")
         names.append(name)
-        lines.append(f'[datasets.{name}]\npath = "{Path(place).resolve()}"\nspec = "{spec}"\n')
+        lines.append(f'[datasets.{name}]\npath = "{Path(place).resolve()}"\n')
     (folder / "gi-edge.toml").write_text("\n".join(lines), encoding="utf-8")
     return names

@@ -2,13 +2,9 @@
 
     python bench/studies/exports.py --workspace DIR --data hyperkvasir-5=DIR --data wce-bleeding=DIR --weights FILE \\
         --output bench/results/exports.json
-    python bench/studies/exports.py --workspace DIR --generated 320 \\
-        --output bench/results/exports_generated.json
 
 Trains one LoRA adapter per data set unless it is there, exports it in fp32, fp16, bf16 and both dialects of int8 with
 engines for RTX GPUs in fp16, and writes what the bundles say: verdicts, headroom, what int8 kept, sizes, commands.
-A few hundred frames leave most verdicts open; generated frames are as many as one likes, and show what becomes of a
-verdict then. They are no endoscopy: nothing about a clinic follows from them.
 """
 
 from __future__ import annotations
@@ -23,25 +19,12 @@ from commands import Commands, write_workspace
 
 from gi_edge.artifacts.bundle import Bundle, ModelEntry, read_bundle
 from gi_edge.artifacts.engine import read_engines
-from gi_edge.data.synthetic import SyntheticSpec, write_dataset
 from gi_edge_bench.environment import environment_now
 
 TRAINING = ("--image-size", "160", "--epochs", "6", "--learning-rate", "3e-3", "--seed", "0")
-GENERATED_TRAINING = ("--recipe", "demo", "--holdout-fraction", "0.33")
-"""With the backbone that is embedded, which knows such frames."""
 EXPORT = ("--fp16", "--bf16", "--int8", "--int8-target", "both", "--allow-undecided")
-GENERATED = "generated"
 SMS = "86,89,120"
 """RTX 30, 40 and 50."""
-
-
-def generated(workspace: Path, videos: int) -> Path:
-    """Return a folder of generated frames in a workspace, written unless it is there."""
-    spec = SyntheticSpec(videos_per_finding=videos, frames_per_stretch=3)
-    folder = workspace / f"{GENERATED}-{videos}"
-    if not folder.exists():
-        write_dataset(folder, spec)
-    return folder
 
 
 def model_row(bundle: Bundle, entry: ModelEntry) -> dict[str, Any]:
@@ -100,34 +83,20 @@ def main() -> None:
     """Run the study and write JSON, and a table beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, required=True, help="folder for adapters and bundles")
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=DIR", help="data set, class per folder")
-    parser.add_argument(
-        "--generated", type=int, metavar="N", help="instead: generated frames, of N videos for each finding"
-    )
-    parser.add_argument("--weights", type=Path, help="base weights of the backbone")
+    parser.add_argument("--data", action="append", required=True, metavar="NAME=DIR", help="data set, class per folder")
+    parser.add_argument("--weights", type=Path, required=True, help="base weights of the backbone")
     parser.add_argument("--output", type=Path, required=True, help="JSON file; the table goes beside it as .md")
     given = parser.parse_args()
-    if (given.generated is None) is not bool(given.data and given.weights):
-        parser.error("give --data and --weights, or --generated")
-    if given.generated is None:
-        names, training = write_workspace(given.workspace, given.data, given.weights), TRAINING
-    else:
-        data = [f"{GENERATED}={generated(given.workspace, given.generated)}"]
-        names, training = write_workspace(given.workspace, data, None, "synthetic"), GENERATED_TRAINING
+    names = write_workspace(given.workspace, given.data, given.weights)
     commands = Commands(given.workspace)
     rows = []
     for name in names:
-        commands.gi_edge_unless(given.workspace / "adapters" / name, "train", "--dataset", name, *training)
+        commands.gi_edge_unless(given.workspace / "adapters" / name, "train", "--dataset", name, *TRAINING)
         commands.gi_edge("export", "--adapter", name, *EXPORT, "--force")
         commands.gi_edge("engine", name, "--precision", "fp16", "--runtime", "tensorrt-rtx", "--sm", SMS)
         rows.append(bundle_row(read_bundle(given.workspace / "bundles" / name)))
     environment = environment_now().model_dump(mode="json")
-    report = {
-        "environment": environment,
-        "base_weights": given.weights.name if given.weights else "embedded",
-        "commands": commands.ran,
-        "bundles": rows,
-    }
+    report = {"environment": environment, "base_weights": given.weights.name, "commands": commands.ran, "bundles": rows}
     given.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     given.output.with_suffix(".md").write_text(table_of(rows), encoding="utf-8")
     sys.stdout.write(table_of(rows))
