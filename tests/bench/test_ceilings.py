@@ -24,6 +24,7 @@ def sizes_that_fail(monkeypatch, failing, error):
 
 @pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("no room\nfor it"), NotImplementedError("no kernel")])
 def test_a_size_without_room_or_kernel_costs_only_itself(monkeypatch, error):
+    """PyTorch's own two: OutOfMemoryError for memory, NotImplementedError for a kernel that a device or type lacks."""
     sizes_that_fail(monkeypatch, (128,), error)
     assert ceilings.measured_ceilings(CPU, 0.001).matrix["fp16"] == Ceiling(per_second=64.0, how="64")
 

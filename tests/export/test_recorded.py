@@ -69,12 +69,16 @@ def test_one_frame_may_be_answered_otherwise_by_rounding_but_no_more_of_so_few(w
             check_recorded(adapter, ids, truth, logits)
 
 
-def test_frames_that_changed_places_are_refused(copied, gi_edge):
+def exchange_two_classes(copied):
     data = copied / "data" / "lesions"
     blue, green = sorted(path for path in data.iterdir() if path.is_dir())[:2]
     blue.rename(data / "aside")
     green.rename(blue)
     (data / "aside").rename(green)
+
+
+def test_frames_that_changed_places_are_refused(copied, gi_edge):
+    exchange_two_classes(copied)
     refused(copied, gi_edge, "test frames are not the files that lesions was trained with; the first is 'blue lesion/")
 
 
@@ -139,9 +143,5 @@ def test_an_adapter_without_a_record_of_its_frames_says_so_once(copied, gi_edge,
 
 def test_frames_that_changed_places_are_found_by_the_answers_too(copied, gi_edge):
     forget_the_frames(copied)
-    data = copied / "data" / "lesions"
-    blue, green = sorted(path for path in data.iterdir() if path.is_dir())[:2]
-    blue.rename(data / "aside")
-    green.rename(blue)
-    (data / "aside").rename(green)
+    exchange_two_classes(copied)
     refused(copied, gi_edge, "weights or frames are not those")
